@@ -1,0 +1,153 @@
+/* experiment.h - one run's resolved configuration: typed, validated, with an identity.
+ *
+ * A suite is runs/suites/SUITE/suite.toml (grammar in core/config.h and runs/suites/README.md). Layers, later wins:
+ *   schema defaults < inherited suite files < [base] < [protocol.P] < [tier.T] < [tier.T.protocol.P]
+ *   < the experiment's ancestors, oldest first < the experiment, each with its own .protocol.P and .tier.T tables
+ *   < the value on each axis < --set
+ * Keys are SECTION.KEY with the sections below; EXPERIMENT_KEYS (experiment.c) is the one table of all keys: name, type,
+ * default, range, unit and a sentence of documentation (printed by `moe info --keys`).
+ */
+#ifndef TRAIN_EXPERIMENT_H
+#define TRAIN_EXPERIMENT_H
+
+#include "core/status.h"
+
+#define EXPERIMENT_MAX_LAYERS 256
+#define EXPERIMENT_NAME_MAX 128
+
+enum norm_name { CONFIG_NORM_LAYERNORM = 0, CONFIG_NORM_RMSNORM = 1 };
+enum norm_placement { NORM_PRE = 0, NORM_SUBLAYER_OUTPUT = 1 };
+enum positions_kind { POSITIONS_LEARNED = 0, POSITIONS_ROPE = 1 };
+enum ffn_kind { FFN_GELU = 0, FFN_SWIGLU = 1 };
+enum init_kind {
+    INIT_PYTORCH = 0, /* linear: uniform +-1/sqrt(fan_in), embeddings N(0, 1) (the defaults of torch.nn) */
+    INIT_NORMAL = 1   /* everything N(0, init_std); norms 1, biases 0 */
+};
+
+struct model_config {
+    int32_t vocab_size, hidden_size, intermediate_size, num_hidden_layers;
+    int32_t num_attention_heads, num_key_value_heads; /* kv 0 in TOML = as many as heads; resolved here */
+    int32_t head_dim;                                 /* 0 in TOML = hidden_size / heads; resolved here */
+    int32_t max_position_embeddings;
+    enum norm_name norm;
+    enum norm_placement norm_placement;
+    double norm_eps;
+    enum positions_kind positions;
+    double rope_theta;
+    enum ffn_kind ffn;
+    bool attention_bias, mlp_bias, qk_norm;
+    double dropout;
+    enum init_kind init;
+    double init_std;
+    int64_t expected_parameters; /* asserted when the model is built; 0 = not stated */
+};
+
+enum router_name { CONFIG_ROUTER_SOFTMAX = 0, CONFIG_ROUTER_SIGMOID = 1 };
+enum lb_scope { LB_PER_LAYER = 0, LB_POOLED = 1 };
+enum drop_name { CONFIG_DROP_POSITION = 0, CONFIG_DROP_WEIGHT = 1, CONFIG_DROP_PUBLISHED_SLOT = 2 };
+
+struct moe_config {
+    int32_t layers[EXPERIMENT_MAX_LAYERS]; /* 0-based decoder layers whose FFN is MoE, ascending; TOML list or "all" */
+    int32_t num_layers;                    /* 0 = dense model */
+    int32_t num_experts, num_active_experts, num_shared_experts;
+    int32_t intermediate_size; /* of one expert; 0 in TOML = model.intermediate_size; resolved here */
+    enum router_name router;
+    bool renormalize;        /* combine weights sum to 1 over the chosen experts */
+    bool renormalize_top1;   /* apply that also when K = 1 (source D as published) */
+    double renormalize_eps;
+    double temperature_start, temperature_end; /* router temperature, linear per epoch */
+    int32_t temperature_epochs;                /* 0 = temperature_start throughout */
+    double lb_coeff;                           /* alpha * E * sum f_e P_e (Switch, Fedus et al. 2021); f over K slots */
+    enum lb_scope lb_scope;
+    double lb_gamma;            /* step of the loss-free selection bias; 0 = none */
+    double z_coeff;             /* router z-loss (ST-MoE) */
+    double capacity_factor;     /* 0 = dropless; capacity = floor(rows K / E * factor), training only */
+    enum drop_name drop_policy;
+    double expert_dropout;      /* probability that an expert sits out a training step (at least K stay) */
+    double expert_lr_scale;     /* learning rate of expert parameters relative to the rest */
+    int32_t dense_epochs;       /* dense-to-sparse: epochs at the start in which every token uses all experts */
+};
+
+enum data_source { DATA_UNIFORM = 0, DATA_STORIES = 1, DATA_TEXT = 2 };
+enum tokenizer_name { TOKENIZER_WORD = 0, TOKENIZER_BYTE = 1, TOKENIZER_SENTENCEPIECE = 2 };
+
+struct data_config {
+    enum data_source source;
+    char train_files[4][256];      /* text: names relative to --data-dir (wikitext2/wiki.train.head1MB.raw), in order */
+    int32_t num_train_files;
+    char validation_files[4][256]; /* text */
+    int32_t num_validation_files;
+    enum tokenizer_name tokenizer;
+    char tokenizer_file[256];  /* sentencepiece model, relative to --data-dir */
+    int64_t train_tokens, validation_tokens; /* most tokens used; 0 = all (text only) */
+    int32_t sequence_length;
+    uint64_t seed; /* of generated corpora; runs of one experiment with different train.seed share the data */
+};
+
+enum schedule_name { SCHEDULE_CONSTANT = 0, SCHEDULE_LINEAR = 1, SCHEDULE_COSINE = 2 };
+enum criterion_name { CRITERION_LOSS = 0, CRITERION_CE = 1 };
+
+struct train_config {
+    uint64_t seed;
+    int32_t batch_size;       /* sequences per optimizer step; the last batch of an epoch may be smaller */
+    int32_t micro_batch_size; /* 0 in TOML = batch_size; resolved here; divides batch_size */
+    int32_t max_epochs;
+    int64_t max_steps;        /* 0 = only max_epochs */
+    int32_t patience;         /* evaluations without improvement before the run ends; 0 = never */
+    enum criterion_name criterion; /* early stopping: loss = as minimised with aux (source A as published), ce = CE only */
+    bool eval_label_smoothing;     /* smooth the evaluated loss too (source A as published) */
+    bool eval_batch_mean;          /* evaluation loss = mean of batch means (source A as published), else token mean */
+    int64_t eval_steps;       /* evaluate every so many steps; 0 = at the end of each epoch */
+    int64_t routing_steps;    /* record /routing every so many steps */
+    int64_t checkpoint_steps; /* checkpoint at least every so many steps (also at each epoch's end) */
+    double lr, min_lr_ratio;  /* decay ends at lr * min_lr_ratio */
+    enum schedule_name schedule;
+    int64_t warmup_steps;
+    double warmup_ratio;      /* used when warmup_steps = 0: share of all steps */
+    double beta1, beta2, eps, weight_decay;
+    double clip;              /* gradient norm; 0 = none */
+    double label_smoothing, z_coeff; /* z_coeff: z-loss on the head's logits */
+};
+
+struct experiment {
+    char suite[EXPERIMENT_NAME_MAX], source[8], name[EXPERIMENT_NAME_MAX]; /* name includes axis values: lr_sweep@train.lr=0.001 */
+    char protocol[32], tier[16];
+    struct model_config model;
+    struct moe_config moe;
+    struct data_config data;
+    struct train_config train;
+    char *json;  /* canonical: all keys, sorted, compact; the config's identity */
+    char *toml;  /* the same for people */
+    char sha256[65];
+};
+
+/* What the command line says beside the suite file. */
+struct experiment_choice {
+    const char *suites_dir; /* runs/suites */
+    const char *suite;      /* "moe-vs-dense" */
+    const char *experiment; /* exact name, axis values included; NULL = all (experiment_list) */
+    const char *protocol, *tier;
+    uint64_t seed;          /* becomes train.seed */
+    const char *const *sets; /* "SECTION.KEY=VALUE" with a TOML value; bare words are taken as strings */
+    int32_t set_count;
+};
+
+/* Loads, layers, validates. Errors: MOE_ENOTFOUND (suite, experiment, protocol, tier: lists what exists, and the nearest),
+ * MOE_ECONFIG with file, line and the nearest valid key. Free with experiment_free(). */
+moe_status experiment_load(const struct experiment_choice *choice, struct experiment **out_experiment, moe_err *err);
+void experiment_free(struct experiment *e); /* NULL is allowed */
+
+/* All experiment names of a suite for a protocol and tier, axes expanded, in file order: malloc'ed array of malloc'ed
+ * strings. Experiments may restrict themselves: `protocols = [...]`, `tiers = [...]`. */
+moe_status experiment_list(const struct experiment_choice *choice, char ***out_names, int32_t *out_count,
+                           moe_err *err);
+void experiment_list_free(char **names, int32_t count);
+
+/* Checks a struct for impossible combinations (K > E, heads that do not divide, layers out of range, ...), naming the key
+ * and what to do. Called by experiment_load(); public for tests. */
+moe_status experiment_validate(const struct experiment *e, moe_err *err);
+
+/* Rebuilds the struct from the JSON that a run file or checkpoint carries. */
+moe_status experiment_from_json(const char *json, struct experiment **out_experiment, moe_err *err);
+
+#endif
