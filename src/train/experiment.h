@@ -11,62 +11,9 @@
 #define TRAIN_EXPERIMENT_H
 
 #include "core/status.h"
+#include "model/config.h"
 
-#define EXPERIMENT_MAX_LAYERS 256
 #define EXPERIMENT_NAME_MAX 128
-
-enum norm_name { CONFIG_NORM_LAYERNORM = 0, CONFIG_NORM_RMSNORM = 1 };
-enum norm_placement { NORM_PRE = 0, NORM_SUBLAYER_OUTPUT = 1 };
-enum positions_kind { POSITIONS_LEARNED = 0, POSITIONS_ROPE = 1 };
-enum ffn_kind { FFN_GELU = 0, FFN_SWIGLU = 1 };
-enum init_kind {
-    INIT_PYTORCH = 0, /* linear: uniform +-1/sqrt(fan_in), embeddings N(0, 1) (the defaults of torch.nn) */
-    INIT_NORMAL = 1   /* everything N(0, init_std); norms 1, biases 0 */
-};
-
-struct model_config {
-    int32_t vocab_size, hidden_size, intermediate_size, num_hidden_layers;
-    int32_t num_attention_heads, num_key_value_heads; /* kv 0 in TOML = as many as heads; resolved here */
-    int32_t head_dim;                                 /* 0 in TOML = hidden_size / heads; resolved here */
-    int32_t max_position_embeddings;
-    enum norm_name norm;
-    enum norm_placement norm_placement;
-    double norm_eps;
-    enum positions_kind positions;
-    double rope_theta;
-    enum ffn_kind ffn;
-    bool attention_bias, mlp_bias, qk_norm;
-    double dropout;
-    enum init_kind init;
-    double init_std;
-    int64_t expected_parameters; /* asserted when the model is built; 0 = not stated */
-};
-
-enum router_name { CONFIG_ROUTER_SOFTMAX = 0, CONFIG_ROUTER_SIGMOID = 1 };
-enum lb_scope { LB_PER_LAYER = 0, LB_POOLED = 1 };
-enum drop_name { CONFIG_DROP_POSITION = 0, CONFIG_DROP_WEIGHT = 1, CONFIG_DROP_PUBLISHED_SLOT = 2 };
-
-struct moe_config {
-    int32_t layers[EXPERIMENT_MAX_LAYERS]; /* 0-based decoder layers whose FFN is MoE, ascending; TOML list or "all" */
-    int32_t num_layers;                    /* 0 = dense model */
-    int32_t num_experts, num_active_experts, num_shared_experts;
-    int32_t intermediate_size; /* of one expert; 0 in TOML = model.intermediate_size; resolved here */
-    enum router_name router;
-    bool renormalize;        /* combine weights sum to 1 over the chosen experts */
-    bool renormalize_top1;   /* apply that also when K = 1 (source D as published) */
-    double renormalize_eps;
-    double temperature_start, temperature_end; /* router temperature, linear per epoch */
-    int32_t temperature_epochs;                /* 0 = temperature_start throughout */
-    double lb_coeff;                           /* alpha * E * sum f_e P_e (Switch, Fedus et al. 2021); f over K slots */
-    enum lb_scope lb_scope;
-    double lb_gamma;            /* step of the loss-free selection bias; 0 = none */
-    double z_coeff;             /* router z-loss (ST-MoE) */
-    double capacity_factor;     /* 0 = dropless; capacity = floor(rows K / E * factor), training only */
-    enum drop_name drop_policy;
-    double expert_dropout;      /* probability that an expert sits out a training step (at least K stay) */
-    double expert_lr_scale;     /* learning rate of expert parameters relative to the rest */
-    int32_t dense_epochs;       /* dense-to-sparse: epochs at the start in which every token uses all experts */
-};
 
 enum data_source { DATA_UNIFORM = 0, DATA_STORIES = 1, DATA_TEXT = 2 };
 enum tokenizer_name { TOKENIZER_WORD = 0, TOKENIZER_BYTE = 1, TOKENIZER_SENTENCEPIECE = 2 };
