@@ -1,0 +1,33 @@
+/* attention.h - causal multi-head attention with grouped key-value heads and optional rotary positions. */
+#ifndef NN_ATTENTION_H
+#define NN_ATTENTION_H
+
+#include "nn/linear.h"
+
+struct attention_settings {
+    int32_t hidden, heads, kv_heads, head_dim;
+    bool bias, rope;
+    float rope_theta;
+    float dropout; /* on the attention probabilities */
+    uint32_t site;
+};
+
+struct attention {
+    struct attention_settings set;
+    struct linear qkv, out;      /* qkv: [(heads + 2 kv_heads) head_dim, hidden], rows q, then k, then v */
+    act_t *packed;               /* [rows, (heads + 2 kv_heads) head_dim], kept */
+    act_t *context;              /* [rows, heads * head_dim], kept */
+    float *lse;                  /* [batch, heads, seq], kept */
+    act_t *d_packed, *d_context; /* scratch */
+};
+
+moe_status attention_declare(struct attention *a, struct params *params, const char *prefix,
+                             const struct attention_settings *settings, struct linear_init init,
+                             moe_err *err);
+void attention_plan(struct attention *a, struct nn_memory *memory, struct nn_limits limits);
+/* y [rows, hidden] from x [rows, hidden] */
+void attention_forward(const struct attention *a, const struct nn_pass *pass, act_t *y, const act_t *x);
+void attention_backward(const struct attention *a, const struct nn_pass *pass, act_t *dx, const act_t *dy,
+                        const act_t *x, bool accumulate_dx);
+
+#endif

@@ -1,0 +1,148 @@
+#include "nn/routing.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t cells(const struct routing *r) {
+    return (size_t)r->layers * (size_t)r->experts;
+}
+
+static void take_host(struct routing *r, struct arena *arena) {
+    struct routing_host *h = &r->host;
+    h->load = arena_array(arena, int32_t, cells(r));
+    h->dropped = arena_array(arena, int32_t, cells(r));
+    h->prob_mass = arena_array(arena, float, cells(r));
+    h->entropy = arena_array(arena, float, r->layers);
+    h->z = arena_array(arena, float, r->layers);
+    h->hist = arena_array(arena, uint16_t, cells(r) * ROUTING_HIST_BINS);
+    h->prob_grad = arena_array(arena, float, cells(r));
+    h->bias = arena_array(arena, float, cells(r));
+    h->select = arena_array(arena, float, cells(r));
+}
+
+moe_status routing_create(struct routing *r, int32_t layers, int32_t experts, moe_err *err) {
+    moe_status status = MOE_OK;
+    *r = (struct routing){.layers = layers, .experts = experts, .temperature = 1.0f};
+    struct arena measure = arena_measure();
+    take_host(r, &measure);
+    moe_try(arena_block(measure.peak, &r->host_block, err));
+    struct arena arena = arena_over(r->host_block, measure.peak);
+    take_host(r, &arena);
+out:
+    return status;
+}
+
+void routing_plan(struct routing *r, struct nn_memory *memory) {
+    r->load = arena_array(&memory->kept, int32_t, cells(r));
+    r->dropped = arena_array(&memory->kept, int32_t, cells(r));
+    r->prob_mass = arena_array(&memory->kept, float, cells(r));
+    r->entropy = arena_array(&memory->kept, float, r->layers);
+    r->z = arena_array(&memory->kept, float, r->layers);
+    r->prob_grad = arena_array(&memory->kept, float, cells(r));
+    r->select_bias = arena_array(&memory->kept, float, cells(r));
+    r->hist = arena_array(&memory->kept, uint16_t, cells(r) * ROUTING_HIST_BINS);
+}
+
+void routing_free(struct routing *r) {
+    free(r->host_block);
+    memset(r, 0, sizeof *r);
+}
+
+void routing_download(struct routing *r, struct device *dev) {
+    const struct backend *be = dev->ops;
+    if (r->layers == 0) return;
+    be->download(dev, r->host.load, r->load, cells(r) * sizeof(int32_t));
+    be->download(dev, r->host.dropped, r->dropped, cells(r) * sizeof(int32_t));
+    be->download(dev, r->host.prob_mass, r->prob_mass, cells(r) * sizeof(float));
+    be->download(dev, r->host.entropy, r->entropy, (size_t)r->layers * sizeof(float));
+    be->download(dev, r->host.z, r->z, (size_t)r->layers * sizeof(float));
+    if (r->with_hist)
+        be->download(dev, r->host.hist, r->hist, cells(r) * ROUTING_HIST_BINS * sizeof(uint16_t));
+}
+
+/* Layers [first, last) balanced as one pool of rows: returns the loss, writes its derivative for each of
+ * them. */
+static double balance_pool(struct routing *r, int32_t first, int32_t last, double coeff, double rows,
+                           int32_t top_k, double grad_scale) {
+    const double pool_rows = rows * (last - first);
+    double aux = 0;
+    for (int32_t e = 0; e < r->experts; e++) {
+        double load = 0, mass = 0;
+        for (int32_t l = first; l < last; l++) {
+            load += r->host.load[l * r->experts + e];
+            mass += (double)r->host.prob_mass[l * r->experts + e];
+        }
+        const double f = load / (pool_rows * top_k);
+        aux += coeff * r->experts * f * mass / pool_rows;
+        for (int32_t l = first; l < last; l++) {
+            r->host.prob_grad[l * r->experts + e] = (float)(grad_scale * coeff * r->experts * f / pool_rows);
+        }
+    }
+    return aux;
+}
+
+struct balance_result routing_balance(struct routing *r, struct device *dev,
+                                      const struct balance_settings *settings, int64_t rows, int32_t top_k,
+                                      double grad_scale, bool backward) {
+    struct balance_result result = {0};
+    if (r->layers == 0) return result;
+    const double coeff = (double)settings->lb_coeff;
+    if (settings->pooled) {
+        result.aux = balance_pool(r, 0, r->layers, coeff, (double)rows, top_k, grad_scale);
+    } else {
+        for (int32_t l = 0; l < r->layers; l++) {
+            result.aux += balance_pool(r, l, l + 1, coeff, (double)rows, top_k, grad_scale);
+        }
+    }
+    for (int32_t l = 0; l < r->layers; l++) {
+        result.z += (double)settings->z_coeff * (double)r->host.z[l] / (double)rows;
+    }
+    if (backward) dev->ops->upload(dev, r->prob_grad, r->host.prob_grad, cells(r) * sizeof(float));
+    return result;
+}
+
+void routing_update_bias(struct routing *r, const int64_t *load, float gamma) {
+    for (int32_t l = 0; l < r->layers; l++) {
+        const int64_t *row = load + (size_t)l * (size_t)r->experts;
+        int64_t total = 0;
+        for (int32_t e = 0; e < r->experts; e++)
+            total += row[e];
+        for (int32_t e = 0; e < r->experts; e++) {
+            const int64_t excess = row[e] * r->experts - total; /* E (load - mean), exact */
+            const float sign = excess > 0 ? -1.0f : excess < 0 ? 1.0f : 0.0f;
+            r->host.bias[(size_t)l * (size_t)r->experts + (size_t)e] += gamma * sign;
+        }
+    }
+}
+
+/* Masks experts of one layer; a draw that would leave fewer than `keep` keeps those with the largest numbers.
+ */
+static void mask_layer(float *select, int32_t experts, float p, int32_t keep, struct rng_key key,
+                       uint64_t first) {
+    int32_t left = experts;
+    while (left > keep) {
+        int32_t lowest = -1;
+        for (int32_t e = 0; e < experts; e++) {
+            if (isinf(select[e])) continue;
+            if (lowest < 0 ||
+                rng_uniform(key, first + (uint64_t)e) < rng_uniform(key, first + (uint64_t)lowest)) {
+                lowest = e;
+            }
+        }
+        if (rng_uniform(key, first + (uint64_t)lowest) >= p) return;
+        select[lowest] = -INFINITY;
+        left--;
+    }
+}
+
+void routing_select(struct routing *r, struct device *dev, float p, int32_t keep, uint64_t seed,
+                    uint32_t step) {
+    const struct rng_key key = {.seed = seed, .stream = RNG_EXPERT_DROPOUT, .step = step};
+    memcpy(r->host.select, r->host.bias, cells(r) * sizeof(float));
+    for (int32_t l = 0; l < r->layers && p > 0; l++) {
+        const size_t at = (size_t)l * (size_t)r->experts;
+        mask_layer(r->host.select + at, r->experts, p, keep, key, at);
+    }
+    dev->ops->upload(dev, r->select_bias, r->host.select, cells(r) * sizeof(float));
+}

@@ -1,0 +1,78 @@
+/* routing.h - what all MoE layers of a model share in a step: controls, statistics, and the balance terms
+ * made of them.
+ *
+ * Between forward and backward the statistics of all layers are read once, the auxiliary losses and their
+ * derivatives with respect to the router probabilities are computed on the host in double, and handed back:
+ * [layers, experts] numbers.
+ */
+#ifndef NN_ROUTING_H
+#define NN_ROUTING_H
+
+#include "nn/pass.h"
+
+#define ROUTING_HIST_BINS 16
+
+/* Statistics of one pass, on the host. [L, E] row-major or [L]. */
+struct routing_host {
+    int32_t *load, *dropped;
+    float *prob_mass; /* sum over rows */
+    float *entropy;   /* [L] sum over rows, nats */
+    float *z;         /* [L] sum over rows of lse^2 */
+    uint16_t *hist;   /* [L, E, ROUTING_HIST_BINS] */
+    float *prob_grad; /* [L, E] */
+    float *bias;      /* [L, E] selection bias learned by routing_update_bias() */
+    float *select;    /* [L, E] bias plus the mask of experts that sit out */
+};
+
+struct routing {
+    int32_t layers, experts; /* L, E */
+    /* controls of the coming pass */
+    float temperature;
+    bool dense;       /* every token uses every expert */
+    bool with_select; /* select_bias is used */
+    bool with_hist;   /* sequence histograms are made */
+    /* device memory */
+    int32_t *load, *dropped;
+    float *prob_mass, *entropy, *z;
+    float *prob_grad, *select_bias;
+    uint16_t *hist;
+    struct routing_host host;
+    void *host_block; /* owns host.* */
+};
+
+/* How balance losses are formed. */
+struct balance_settings {
+    float lb_coeff; /* alpha * E * sum_e f_e P_e, f_e = load_e / (rows K), P_e = mean probability (Fedus et
+                       al. 2021) */
+    bool pooled;    /* f and P over the tokens of all layers together; else a loss per layer, added up */
+    float z_coeff;  /* router z-loss, mean over rows of lse^2 (Zoph et al. 2022), added up over layers */
+};
+
+struct balance_result {
+    double aux, z; /* weighted, as they enter the loss */
+};
+
+/* Host memory now, device memory from the plan. layers may be 0. */
+moe_status routing_create(struct routing *r, int32_t layers, int32_t experts, moe_err *err);
+void routing_plan(struct routing *r, struct nn_memory *memory);
+void routing_free(struct routing *r);
+
+/* Reads the statistics of the pass just made into host.*; waits for the device. */
+void routing_download(struct routing *r, struct device *dev);
+
+/* Auxiliary losses of the pass, from host.*. grad_scale is the weight of this micro-batch in the step (its
+ * rows / the step's rows); prob_grad for backward is made and uploaded when `backward`. */
+struct balance_result routing_balance(struct routing *r, struct device *dev,
+                                      const struct balance_settings *settings, int64_t rows, int32_t top_k,
+                                      double grad_scale, bool backward);
+
+/* Loss-free balancing (Wang et al. 2024): bias_e += gamma * sign(mean load - load_e), per layer, from `load`
+ * [L, E] summed over the step. */
+void routing_update_bias(struct routing *r, const int64_t *load, float gamma);
+
+/* Composes select_bias from the bias and, with probability p per expert, a mask of -inf (experts that sit out
+ * this step; at least `keep` stay in every layer), and uploads it. */
+void routing_select(struct routing *r, struct device *dev, float p, int32_t keep, uint64_t seed,
+                    uint32_t step);
+
+#endif
