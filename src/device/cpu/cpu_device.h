@@ -15,11 +15,23 @@
 struct cpu_device {
     struct device base; /* first: a struct device * of this backend is a struct cpu_device * */
 
+    void *block; /* holds all the buffers below */
+
     /* Scratch of one operation at a time, 64-byte aligned, contents undefined on entry. At least
      *   2 CPU_PARTIALS max_width doubles + 16 bytes * max_rows + 8 bytes * (max_vocab + 1) + 4 KiB. */
     void *scratch;
     size_t scratch_bytes;
+
+    float *attention; /* threads buffers of attention_floats, see attention.c */
+    int64_t attention_floats;
+    float *logits; /* one chunk of head_loss, see head_loss.c */
+    int64_t logits_floats;
 };
+
+/* Floats of scratch per thread that attention needs for sequences of max_seq, and floats of a chunk of logits
+ * for a vocabulary of max_vocab. */
+int64_t cpu_attention_floats(int64_t max_seq);
+int64_t cpu_logits_floats(int64_t max_rows, int32_t max_vocab);
 
 static inline struct cpu_device *cpu_device_of(struct device *dev) {
     return (struct cpu_device *)dev;
