@@ -4,37 +4,44 @@
 
 #include "core/status.h"
 
+struct tokenizer;
+
 enum dataset_kind { DATASET_UNIFORM = 0, DATASET_STORIES = 1, DATASET_TEXT = 2 };
 enum tokenizer_kind { TOKENIZE_WORD = 0, TOKENIZE_BYTE = 1, TOKENIZE_SENTENCEPIECE = 2 };
 
-#define DATASET_MAX_FILES 4
+#define DATASET_MAX_FILES   4
 #define DATASET_MAX_DOMAINS 16
 
 struct dataset_request {
     enum dataset_kind kind;
     const char *data_dir; /* for text and tokenizer files; may be NULL for generated corpora */
-    const char *train_files[DATASET_MAX_FILES], *validation_files[DATASET_MAX_FILES];
+    const char *train_files[DATASET_MAX_FILES];
+    const char *validation_files[DATASET_MAX_FILES]; /* none: a later part of the training text */
     int32_t num_train_files, num_validation_files;
     enum tokenizer_kind tokenizer;
     const char *tokenizer_file;
     int32_t vocab_size;
-    int64_t train_tokens, validation_tokens; /* most tokens used; 0 = all (text only) */
-    int32_t sequence_length;                 /* T */
+    /* Most tokens used; 0 = all (text only). A split of n tokens has (n - 1) / T sequences. */
+    int64_t train_tokens, validation_tokens;
+    int32_t sequence_length; /* T */
     uint64_t seed;
+    const char *cache_dir; /* keep SentencePiece ids of whole files here (token_file.h); NULL = do not keep */
 };
 
 /* A file or generator that went into a dataset, for provenance. */
 struct dataset_origin {
     char name[256];
-    char sha256[65]; /* of the file's bytes, or of the generated token stream */
-    int64_t tokens;
+    char sha256[65]; /* of the file's bytes, or of the generated ids as little-endian int32 */
+    int64_t tokens;  /* taken from it */
 };
 
 /* One split: sequence i has inputs tokens[i T .. i T + T) and targets shifted by one. */
 struct dataset_split {
-    int32_t *tokens;    /* [sequences * T + 1] ids in [0, vocab_size) */
-    uint8_t *domain;    /* [sequences] index into dataset.domain_names, >= 1, or NULL when there is one domain only */
+    int32_t *tokens; /* [sequences * T + 1] ids in [0, vocab_size) */
+    uint8_t *
+        domain; /* [sequences] index into dataset.domain_names, >= 1, or NULL when there is one domain only */
     int64_t sequences;
+    double unk_share; /* share of <unk> among the tokens; NaN where the tokenizer has none */
 };
 
 struct dataset {
@@ -42,15 +49,19 @@ struct dataset {
     int32_t sequence_length, vocab_size;
     int32_t domains; /* >= 1; domain 0 is "all" */
     char domain_names[DATASET_MAX_DOMAINS][32];
-    /* Exact entropy of the generator in nats per token, per domain (index 0: the mixture as generated), or NaN where it
-     * is not known (text). A model's cross-entropy cannot stay below it on fresh data. */
+    /* Exact entropy of the generator in nats per token, per domain (index 0: the mixture as generated), or
+     * NaN where it is not known (text). A model's cross-entropy cannot stay below it on fresh data. */
     double entropy_floor[DATASET_MAX_DOMAINS];
     struct dataset_origin origins[2 * DATASET_MAX_FILES + 2];
     int32_t num_origins;
+    struct tokenizer *tokenizer; /* turns ids back into text (tokenizer.h); NULL for uniform tokens */
 };
 
-/* Reads or generates both splits. Validation never shares a sequence with training. MOE_ENOTFOUND says which file is
- * missing and that `moe data fetch NAME` or --data-dir gets it; MOE_EFORMAT names file and offset. */
+/* Reads or generates both splits. Validation never shares a sequence with training: generated splits have
+ * independent random numbers, a text file may stand in one split only, and without validation files the
+ * validation_tokens (0: a tenth of the text) that follow the training tokens are held out. Errors:
+ * MOE_ENOTFOUND says which file is missing and that `moe data fetch NAME` or --data-dir gets it; MOE_EFORMAT
+ * names file and offset; MOE_ECONFIG a request that the data cannot fill, with what to change. */
 moe_status dataset_open(const struct dataset_request *request, struct dataset **out_dataset, moe_err *err);
 void dataset_close(struct dataset *d); /* NULL is allowed */
 
@@ -59,7 +70,7 @@ void dataset_close(struct dataset *d); /* NULL is allowed */
 void dataset_shuffle(int64_t *order, int64_t sequences, uint64_t seed, uint32_t epoch);
 
 /* Copies `count` sequences (by their numbers) into inputs and targets, each [count, T]. */
-void dataset_batch(const struct dataset_split *split, int32_t sequence_length, const int64_t *sequence_numbers,
-                   int64_t count, int32_t *inputs, int32_t *targets);
+void dataset_batch(const struct dataset_split *split, int32_t sequence_length,
+                   const int64_t *sequence_numbers, int64_t count, int32_t *inputs, int32_t *targets);
 
 #endif
