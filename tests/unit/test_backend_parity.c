@@ -1,0 +1,125 @@
+/* test: rooms=device label=fast */
+/* Every operation of device/backend.h on the backend named by MOE_TEST_BACKEND (default "cpu") against
+ * "reference". MOE_TEST_SEED draws other inputs. Exit code 77 where this machine cannot open the backend. */
+#include "parity_attention.h"
+#include "parity_elementwise.h"
+#include "parity_harness.h"
+#include "parity_linear.h"
+#include "parity_loss.h"
+#include "parity_routing.h"
+
+/* ---- memory
+ * ------------------------------------------------------------------------------------------------------- */
+
+static void memory_is_zeroed_aligned_and_moves(void **state) {
+    const struct parity *t = *state;
+    struct device *dev = t->one;
+    const struct backend *ops = dev->ops;
+    enum { BYTES = 100003 };
+    unsigned char *host = parity_need(BYTES), *back = parity_need(BYTES);
+    void *a = NULL, *b = NULL, *empty = NULL;
+    for (int i = 0; i < BYTES; i++)
+        host[i] = (unsigned char)(i * 7 + 3);
+    assert_int_equal(ops->alloc(dev, BYTES, &a, NULL), MOE_OK);
+    assert_int_equal(ops->alloc(dev, BYTES, &b, NULL), MOE_OK);
+    assert_int_equal(ops->alloc(dev, 0, &empty, NULL), MOE_OK);
+    assert_int_equal((uintptr_t)a % 64, 0);
+    assert_int_equal((uintptr_t)b % 64, 0);
+    ops->download(dev, back, a, BYTES);
+    for (int i = 0; i < BYTES; i++)
+        assert_int_equal(back[i], 0);
+    ops->upload(dev, a, host, BYTES);
+    ops->copy(dev, b, a, BYTES);
+    ops->zero(dev, (unsigned char *)a + 5, 10);
+    ops->download(dev, back, b, BYTES);
+    assert_memory_equal(back, host, BYTES);
+    ops->download(dev, back, a, BYTES);
+    memset(host + 5, 0, 10);
+    assert_memory_equal(back, host, BYTES);
+    assert_int_equal(ops->synchronize(dev, NULL), MOE_OK);
+    ops->release(dev, a);
+    ops->release(dev, b);
+    ops->release(dev, empty);
+    ops->release(dev, NULL);
+    free(host);
+    free(back);
+}
+
+static void the_backend_says_its_name_and_type(void **state) {
+    const struct parity *t = *state;
+    assert_string_equal(t->reference->ops->name, "reference");
+    assert_int_equal(t->reference->ops->act_size, sizeof(float));
+    assert_true(t->one->ops->act_size == 4 || t->one->ops->act_size == 2);
+    assert_ptr_equal(t->one->ops, t->three->ops);
+}
+
+/* A new operation must be added here too: seven of memory, 29 of compute. */
+_Static_assert((sizeof(struct backend) - offsetof(struct backend, alloc)) / sizeof(void (*)(void)) == 36,
+               "every operation of the table has a test below");
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(the_backend_says_its_name_and_type),
+    cmocka_unit_test(memory_is_zeroed_aligned_and_moves),
+    cmocka_unit_test(linear_forward_agrees),
+    cmocka_unit_test(linear_backward_agrees),
+    cmocka_unit_test(grouped_linear_forward_agrees),
+    cmocka_unit_test(grouped_linear_backward_agrees),
+    cmocka_unit_test(embedding_forward_agrees),
+    cmocka_unit_test(embedding_backward_agrees),
+    cmocka_unit_test(norm_forward_agrees),
+    cmocka_unit_test(norm_backward_agrees),
+    cmocka_unit_test(attention_forward_agrees),
+    cmocka_unit_test(attention_backward_agrees),
+    cmocka_unit_test(rope_agrees),
+    cmocka_unit_test(activation_forward_agrees),
+    cmocka_unit_test(activation_backward_agrees),
+    cmocka_unit_test(dropout_agrees),
+    cmocka_unit_test(residual_dropout_agrees),
+    cmocka_unit_test(add_scaled_agrees),
+    cmocka_unit_test(head_loss_agrees),
+    cmocka_unit_test(sum_agrees),
+    cmocka_unit_test(find_nonfinite_agrees),
+    cmocka_unit_test(router_forward_agrees),
+    cmocka_unit_test(router_backward_agrees),
+    cmocka_unit_test(route_agrees),
+    cmocka_unit_test(gather_agrees),
+    cmocka_unit_test(gather_backward_agrees),
+    cmocka_unit_test(combine_agrees),
+    cmocka_unit_test(combine_backward_agrees),
+    cmocka_unit_test(sequence_histogram_agrees),
+    cmocka_unit_test(sum_squares_agrees),
+    cmocka_unit_test(adamw_agrees),
+};
+
+static moe_status open_side(const char *name, int threads, struct device **out_device, moe_err *err) {
+    const struct device_options options = {
+        .threads = threads, .max_rows = 4096, .max_vocab = 1024, .max_seq = 2048, .max_width = 1024};
+    return device_open(name, &options, out_device, err);
+}
+
+int main(void) {
+    const char *name = getenv("MOE_TEST_BACKEND"), *seed = getenv("MOE_TEST_SEED");
+    static struct parity parity;
+    moe_err err = {0};
+    if (name == NULL) name = "cpu";
+    parity.seed = seed != NULL ? strtoull(seed, NULL, 10) : 20240601u;
+    moe_status status = open_side("reference", 1, &parity.reference, &err);
+    if (status == MOE_OK) status = open_side(name, 1, &parity.one, &err);
+    if (status == MOE_OK) status = open_side(name, 3, &parity.three, &err);
+    int result = status == MOE_ENOTSUP ? 77 : 1;
+    if (status == MOE_OK) {
+        struct CMUnitTest bound[PARITY_COUNT(tests)];
+        for (int i = 0; i < PARITY_COUNT(tests); i++) {
+            bound[i] = tests[i];
+            bound[i].initial_state = &parity;
+        }
+        result = cmocka_run_group_tests_name("backend parity", bound, NULL, NULL);
+    } else {
+        fprintf(stderr, "%s\n", err.message);
+    }
+    parity_drop_case(&parity);
+    device_close(parity.three);
+    device_close(parity.one);
+    device_close(parity.reference);
+    return result;
+}
