@@ -1,0 +1,45 @@
+/* decoder_internal.h - the decoder's parts, shared by its own files. */
+#ifndef MODEL_DECODER_INTERNAL_H
+#define MODEL_DECODER_INTERNAL_H
+
+#include "model/block.h"
+#include "model/decoder.h"
+#include "nn/embedding.h"
+
+/* Everything that declaring needs and counting looks at; no memory but the lists themselves. */
+struct decoder_parts {
+    struct params params;
+    struct embedding embedding;
+    struct block *blocks; /* [num_hidden_layers] */
+    int32_t layers;
+    struct norm norm;
+    struct linear head;
+};
+
+struct decoder {
+    struct model_config model;
+    struct moe_config moe;
+    struct decoder_limits limits;
+    struct decoder_counts counts;
+    struct decoder_parts parts;
+    struct device *dev;
+    struct routing routing;
+    void *kept_block, *scratch_block; /* device memory */
+    /* device arrays */
+    int32_t *tokens, *targets, *correct; /* [rows] */
+    act_t *embedded, *normed;            /* [rows, D] */
+    float *nll, *lse, *mean_logit;       /* [rows] */
+    act_t *d_stream, *d_normed;          /* [rows, D], scratch */
+    /* host mirrors for evaluation */
+    float *host_rows;      /* [rows] */
+    int32_t *host_correct; /* [rows] */
+};
+
+moe_status decoder_declare(struct decoder_parts *parts, const struct model_config *model,
+                           const struct moe_config *moe, moe_err *err);
+void decoder_parts_free(struct decoder_parts *parts);
+
+/* Takes all of the decoder's step memory from `memory` (measuring or real). */
+void decoder_plan(struct decoder *d, struct nn_memory *memory);
+
+#endif
