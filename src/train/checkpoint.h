@@ -1,0 +1,42 @@
+/* checkpoint.h - X.h5.ckpt: everything needed to go on, in one safetensors file with a checksum.
+ *
+ * Tensors: every parameter under its name, its moments under "adamw.m/NAME" and "adamw.v/NAME",
+ * "routing.bias" [L, E], "routing.expert_updates" [L, E]. Metadata: the configuration (JSON), its SHA-256 and
+ * the progress below.
+ */
+#ifndef TRAIN_CHECKPOINT_H
+#define TRAIN_CHECKPOINT_H
+
+#include "model/decoder.h"
+#include "train/experiment.h"
+
+/* Where a run stands between two optimizer steps. */
+struct train_progress {
+    int64_t step;       /* optimizer steps done */
+    int64_t epoch;      /* epoch the next step belongs to */
+    int64_t epoch_step; /* steps of that epoch done */
+    int64_t tokens;     /* training tokens seen */
+    double best;        /* best criterion so far; INFINITY before the first evaluation */
+    int64_t best_step;
+    int32_t bad;      /* evaluations since */
+    bool finished;    /* the run has ended and only needs sealing */
+    char outcome[32]; /* why, when finished */
+    double epoch_train_seconds, epoch_eval_seconds,
+        epoch_checkpoint_seconds; /* of the current epoch; not part of the digest */
+};
+
+/* expert_updates [L, E] host. */
+moe_status checkpoint_save(const char *path, const struct experiment *e, struct decoder *d,
+                           const struct train_progress *progress, const int64_t *expert_updates,
+                           moe_err *err);
+
+/* Reads the progress only. MOE_ENOTFOUND if there is none; MOE_EMISMATCH if it belongs to another
+ * configuration. */
+moe_status checkpoint_peek(const char *path, const struct experiment *e, struct train_progress *out_progress,
+                           moe_err *err);
+
+/* Restores everything. MOE_EFORMAT if damaged: the message says how to begin the run again. */
+moe_status checkpoint_load(const char *path, const struct experiment *e, struct decoder *d,
+                           struct train_progress *out_progress, int64_t *expert_updates, moe_err *err);
+
+#endif

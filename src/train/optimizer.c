@@ -1,0 +1,136 @@
+#include "train/optimizer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CELL_SHARED = -1, CELL_ROUTER = -2 };
+
+static float lr_scale_of(const struct optimizer *o, const struct param *p) {
+    return p->role == PARAM_EXPERT ? o->expert_lr_scale : 1.0f;
+}
+
+static void build_segments(struct optimizer *o) {
+    for (int32_t i = 0; i < o->params->count; i++) {
+        const struct param *p = &o->params->items[i];
+        const struct adamw_segment next = {
+            .offset = p->offset,
+            .count = p->count,
+            .lr = lr_scale_of(o, p),
+            .weight_decay = (float)o->train.weight_decay,
+        };
+        struct adamw_segment *last = o->segment_count > 0 ? &o->segments[o->segment_count - 1] : NULL;
+        if (last != NULL && last->offset + last->count == next.offset && last->lr == next.lr) {
+            last->count += next.count;
+        } else {
+            o->segments[o->segment_count++] = next;
+        }
+    }
+}
+
+static void build_spans(struct optimizer *o) {
+    for (int32_t i = 0; i < o->params->count; i++) {
+        const struct param *p = &o->params->items[i];
+        const int64_t parts = p->role == PARAM_EXPERT ? p->shape[0] : 1;
+        for (int64_t e = 0; e < parts; e++) {
+            o->spans[o->span_count] =
+                (struct span){.offset = p->offset + e * (p->count / parts), .count = p->count / parts};
+            o->span_cell[o->span_count++] = p->role == PARAM_EXPERT   ? p->moe_layer * o->experts + (int32_t)e
+                                            : p->role == PARAM_ROUTER ? CELL_ROUTER
+                                                                      : CELL_SHARED;
+        }
+    }
+}
+
+moe_status optimizer_create(struct optimizer *o, const struct experiment *e, struct params *params,
+                            moe_err *err) {
+    moe_status status = MOE_OK;
+    *o = (struct optimizer){.train = e->train,
+                            .expert_lr_scale = (float)e->moe.expert_lr_scale,
+                            .params = params,
+                            .experts = e->moe.num_experts,
+                            .moe_layers = e->moe.num_layers};
+    size_t spans = 0;
+    for (int32_t i = 0; i < params->count; i++) {
+        spans += params->items[i].role == PARAM_EXPERT ? (size_t)params->items[i].shape[0] : 1;
+    }
+    o->segments = calloc((size_t)params->count, sizeof *o->segments);
+    o->spans = calloc(spans, sizeof *o->spans);
+    o->squares = calloc(spans, sizeof *o->squares);
+    o->span_cell = calloc(spans, sizeof *o->span_cell);
+    moe_check(o->segments != NULL && o->spans != NULL && o->squares != NULL && o->span_cell != NULL, err,
+              MOE_ENOMEM, "no memory for the optimizer's tables");
+    build_segments(o);
+    build_spans(o);
+out:
+    if (status != MOE_OK) optimizer_free(o);
+    return status;
+}
+
+void optimizer_free(struct optimizer *o) {
+    free(o->segments);
+    free(o->spans);
+    free(o->squares);
+    free(o->span_cell);
+    memset(o, 0, sizeof *o);
+}
+
+/* The first parameter that holds a gradient which is not finite. */
+static const char *find_bad_gradient(const struct optimizer *o) {
+    const struct params *params = o->params;
+    for (int32_t i = 0; i < params->count; i++) {
+        const struct param *p = &params->items[i];
+        if (params->dev->ops->find_nonfinite(params->dev, params->grads + p->offset, p->count) >= 0)
+            return p->name;
+    }
+    return "none (the sum of squares overflowed)";
+}
+
+moe_status optimizer_norms(struct optimizer *o, int64_t step, struct gradient_norms *norms, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct params *params = o->params;
+    const size_t cells = (size_t)o->moe_layers * (size_t)o->experts;
+    double total = 0, router = 0;
+    params->dev->ops->sum_squares(params->dev, o->squares, params->grads, o->spans, o->span_count);
+    for (int32_t i = 0; i < o->span_count; i++) {
+        total += o->squares[i];
+        if (o->span_cell[i] == CELL_ROUTER) router += o->squares[i];
+    }
+    norms->total = sqrt(total);
+    norms->router = sqrt(router);
+    moe_check(
+        isfinite(norms->total), err, MOE_ENUMERIC,
+        "step %lld: the gradient is not finite; first such tensor: %s. Lower train.lr or set train.clip",
+        (long long)step, find_bad_gradient(o));
+    if (norms->expert == NULL) goto out;
+    for (size_t c = 0; c < cells; c++) {
+        double squares = 0;
+        for (int32_t i = 0; i < o->span_count; i++) {
+            if (o->span_cell[i] == (int32_t)c) squares += o->squares[i];
+        }
+        norms->expert[c] = (float)sqrt(squares);
+    }
+out:
+    return status;
+}
+
+void optimizer_step(struct optimizer *o, int64_t step, double lr, double total_norm) {
+    const struct params *params = o->params;
+    const struct backend *be = params->dev->ops;
+    const struct train_config *t = &o->train;
+    const double clip_scale = t->clip > 0 && total_norm > t->clip ? t->clip / (total_norm + 1e-6) : 1.0;
+    const struct adamw_step adamw = {
+        .beta1 = (float)t->beta1,
+        .beta2 = (float)t->beta2,
+        .eps = (float)t->eps,
+        .bias_correction1 = (float)(1.0 - pow(t->beta1, (double)step)),
+        .bias_correction2 = (float)(1.0 - pow(t->beta2, (double)step)),
+    };
+    for (int32_t i = 0; i < o->segment_count; i++) {
+        struct adamw_segment segment = o->segments[i];
+        segment.lr = (float)(lr * (double)segment.lr);
+        be->adamw(params->dev, params->values, params->compute, params->grads, params->m, params->v, &segment,
+                  1, &adamw, (float)clip_scale);
+    }
+    be->zero(params->dev, params->grads, (size_t)params->total * sizeof(float));
+}

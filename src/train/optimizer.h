@@ -1,0 +1,40 @@
+/* optimizer.h - AdamW over all parameters, with clipping, per-expert learning-rate scale and per-expert
+ * gradient norms. */
+#ifndef TRAIN_OPTIMIZER_H
+#define TRAIN_OPTIMIZER_H
+
+#include "model/decoder.h"
+#include "train/experiment.h"
+
+struct optimizer {
+    struct train_config train;
+    float expert_lr_scale;
+    struct params *params;
+    struct adamw_segment *segments; /* neighbouring parameters with equal settings, merged */
+    int32_t segment_count;
+    struct span *spans; /* every parameter; an expert tensor is one span per expert */
+    double *squares;    /* [span_count] */
+    int32_t *span_cell; /* [span_count] layer * E + expert, or -1 (shared), or -2 (router) */
+    int32_t span_count;
+    int32_t experts, moe_layers;
+};
+
+/* Norms of one step's gradients, before clipping. */
+struct gradient_norms {
+    double total, router; /* L2 over all parameters; over all routers' weights */
+    float *expert; /* [layers, experts] L2 over the expert's parameters; the caller's memory, may be NULL */
+};
+
+moe_status optimizer_create(struct optimizer *o, const struct experiment *e, struct params *params,
+                            moe_err *err);
+void optimizer_free(struct optimizer *o);
+
+/* Measures the gradients. MOE_ENUMERIC if their norm is not finite: names the step and the first such
+ * parameter. */
+moe_status optimizer_norms(struct optimizer *o, int64_t step, struct gradient_norms *norms, moe_err *err);
+
+/* One AdamW step (1-based step number) at learning rate lr, with gradients scaled to norm `clip` if they
+ * exceed it, as torch.nn.utils.clip_grad_norm_ does (clip / (norm + 1e-6)); then clears the gradients. */
+void optimizer_step(struct optimizer *o, int64_t step, double lr, double total_norm);
+
+#endif
