@@ -1,9 +1,8 @@
 /* safetensors.h - named tensors in one file, in the safetensors format (Hugging Face, format as of 2023).
  *
  *     8 bytes   N, length of the header, unsigned little-endian
- *     N bytes   JSON: {"__metadata__": {string: string}, NAME: {"dtype", "shape", "data_offsets": [begin,
- * end]}, ...} rest      the tensors' elements, row-major, little-endian, back to back: no hole, no overlap,
- * nothing after them
+ *     N bytes   JSON: {"__metadata__": {KEY: STRING, ...}, NAME: {"dtype", "shape", "data_offsets"}, ...}
+ *     rest      the elements, row-major, little-endian, back to back: no hole, no overlap, nothing after them
  *
  * The reader checks all of that before it hands anything out, so a damaged or hostile file ends in an error
  * that names the file, the tensor and the offset. It reads with pread(), never through a mapping: a file cut
