@@ -92,22 +92,25 @@ static void product_tn(float *c, int64_t ldc, const float *a, int64_t lda, const
                 (int)ldb, 1.0f, c, (int)ldc);
 }
 
-/* Dropout factors of query t's keys [0, t]. */
-static const float *dropout_row(const struct head *head, const struct block *block, int64_t t) {
+/* Dropout factors of query t's first `keys` keys; those after t are drawn in vain. */
+static const float *dropout_row(const struct head *head, const struct block *block, int64_t t, int64_t keys) {
     const uint64_t first = (head->mask_row + (uint64_t)t) * (uint64_t)head->seq;
-    cpu_dropout_factors(block->factor, first, t + 1, head->drop);
+    cpu_dropout_factors(block->factor, first, keys, head->drop);
     return block->factor;
 }
 
-/* The keys after query t in its row of the buffer: value up to the next whole vector, 0 behind. */
-static void mask_future(float *row, const struct block *block, int64_t t, float value) {
+/* Query t's row works on whole vectors of keys. The keys after t that this takes in get the score of key 0,
+ * which cannot change the maximum and costs no subnormal exponential, and are zeroed when the row is done. */
+static int64_t fill_future(float *row, int64_t t) {
     const int64_t whole = pad_keys(t + 1);
     for (int64_t i = t + 1; i < whole; i++) {
-        row[i] = value;
+        row[i] = row[0];
     }
-    for (int64_t i = whole; i < block->padded; i++) {
-        row[i] = 0.0f;
-    }
+    return whole;
+}
+
+static void zero_future(float *row, const struct block *block, int64_t t) {
+    memset(row + t + 1, 0, (size_t)(block->padded - t - 1) * sizeof(float));
 }
 
 static void scores_of(const struct head *head, const struct block *block) {
@@ -119,12 +122,15 @@ static void scores_of(const struct head *head, const struct block *block) {
  * exponentials. */
 static float softmax_row(const struct head *head, const struct block *block, int64_t t, float *inverse_sum) {
     float *p = block->scores + (t - block->begin) * block->padded;
-    const float max = head->scale * row_max(p, t + 1);
-    mask_future(p, block, t, -INFINITY); /* exp gives exactly 0 */
-    const float sum = row_exp(p, pad_keys(t + 1), head->scale, max);
+    const int64_t keys = fill_future(p, t);
+    const float max = head->scale * row_max(p, keys);
+    row_exp(p, p, keys, head->scale, max);
+    zero_future(p, block, t);
+    const float sum = lanes_sum(p, keys);
     if (head->drop.threshold != 0) {
-        const float *factor = dropout_row(head, block, t);
-        for (int64_t i = 0; i <= t; i++) {
+        const float *factor = dropout_row(head, block, t, keys);
+#pragma omp simd
+        for (int64_t i = 0; i < keys; i++) {
             p[i] *= factor[i];
         }
     }
@@ -175,27 +181,27 @@ static void gradient_row(const struct head *head, const struct block *block, con
                          int64_t t) {
     float *p = block->scores + (t - block->begin) * block->padded;
     float *ds = block->dscores + (t - block->begin) * block->padded;
-    const int64_t keys = pad_keys(t + 1);
+    const int64_t keys = fill_future(p, t);
     const float row_term =
-        row_dot(grad->out + t * head->out_stride, grad->dout + t * head->out_stride, head->dim);
+        lanes_dot(grad->out + t * head->out_stride, grad->dout + t * head->out_stride, head->dim);
     const float scale = head->scale, lse = grad->lse[t];
-    mask_future(p, block, t, -INFINITY);
-    mask_future(ds, block, t, 0.0f);
     if (head->drop.threshold == 0) {
 #pragma omp simd
         for (int64_t i = 0; i < keys; i++) {
             p[i] = mathf_exp(scale * p[i] - lse);
             ds[i] = scale * p[i] * (ds[i] - row_term);
         }
-        return;
-    }
-    const float *factor = dropout_row(head, block, t);
+    } else {
+        const float *factor = dropout_row(head, block, t, keys);
 #pragma omp simd
-    for (int64_t i = 0; i < keys; i++) {
-        const float prob = mathf_exp(scale * p[i] - lse);
-        p[i] = prob * factor[i];
-        ds[i] = scale * prob * (ds[i] * factor[i] - row_term);
+        for (int64_t i = 0; i < keys; i++) {
+            const float prob = mathf_exp(scale * p[i] - lse);
+            p[i] = prob * factor[i];
+            ds[i] = scale * prob * (ds[i] * factor[i] - row_term);
+        }
     }
+    zero_future(p, block, t);
+    zero_future(ds, block, t);
 }
 
 static void backward_block(const struct head *head, const struct block *block,

@@ -55,7 +55,7 @@ static void logits_tile(const struct chunk *chunk, const float *x, const float *
         const float *logits = chunk->logits + r * vocab + tile.col;
         const float max = row_max(logits, tile.cols);
         partial_of(chunk, r)[tile.col / chunk->tiling.col_grain] = (struct partial){
-            .max = max, .sum_exp = row_sum_exp(logits, tile.cols, max), .sum = row_sum(logits, tile.cols)};
+            .max = max, .sum_exp = row_sum_exp(logits, tile.cols, max), .sum = lanes_sum(logits, tile.cols)};
     }
 }
 

@@ -1,72 +1,72 @@
-/* rows.h - vectorised reductions over one row of floats, for softmax. */
+/* rows.h - maximum and exponentials of one row, for softmax; the order of the sums is a function of n alone.
+ */
 #ifndef DEVICE_CPU_ROWS_H
 #define DEVICE_CPU_ROWS_H
 
-#include <stdint.h>
-
 #include "core/mathf.h"
+#include "device/cpu/lanes.h"
 
-#define ROW_LANES 16
+#define ROW_BLOCK 256 /* exponentials that are held before they are added up */
+
+typedef int32_t row_mask __attribute__((vector_size(32)));
+
+/* Larger of each pair; b where a is NaN. */
+static inline lanes_vec row_larger(lanes_vec a, lanes_vec b) {
+    const row_mask take = a > b;
+    return (lanes_vec)(((row_mask)a & take) | ((row_mask)b & ~take));
+}
 
 /* Largest of n > 0 floats; a NaN may be passed over. */
 static inline float row_max(const float *x, int64_t n) {
-    float lane[ROW_LANES];
-    for (int l = 0; l < ROW_LANES; l++) {
-        lane[l] = x[0];
-    }
+    const float first = x[0];
+    lanes_vec a = {first, first, first, first, first, first, first, first}, b = a, c = a, d = a;
     int64_t i = 0;
-    for (; i + ROW_LANES <= n; i += ROW_LANES) {
-        for (int l = 0; l < ROW_LANES; l++) {
-            lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
-        }
+    for (; i + 32 <= n; i += 32) {
+        a = row_larger(*(const lanes_vec *)(x + i), a);
+        b = row_larger(*(const lanes_vec *)(x + i + 8), b);
+        c = row_larger(*(const lanes_vec *)(x + i + 16), c);
+        d = row_larger(*(const lanes_vec *)(x + i + 24), d);
     }
+    for (; i + 8 <= n; i += 8) {
+        a = row_larger(*(const lanes_vec *)(x + i), a);
+    }
+    float max = first;
     for (; i < n; i++) {
-        lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+        max = x[i] > max ? x[i] : max;
     }
-    float max = lane[0];
-    for (int l = 1; l < ROW_LANES; l++) {
-        max = lane[l] > max ? lane[l] : max;
+    const lanes_vec all = row_larger(row_larger(a, b), row_larger(c, d));
+    for (int l = 0; l < 8; l++) {
+        max = all[l] > max ? all[l] : max;
     }
     return max;
 }
 
-/* x = exp(scale x - shift) in place; returns the sum. */
-static inline float row_exp(float *x, int64_t n, float scale, float shift) {
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
+/* y = exp(scale x - shift); y may be x. */
+static inline void row_exp(float *y, const float *x, int64_t n, float scale, float shift) {
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) {
-        x[i] = mathf_exp(scale * x[i] - shift);
-        sum += x[i];
+        y[i] = mathf_exp(scale * x[i] - shift);
     }
-    return sum;
 }
 
 /* Sum of exp(x - shift). */
 static inline float row_sum_exp(const float *x, int64_t n, float shift) {
     float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++) {
-        sum += mathf_exp(x[i] - shift);
+    for (int64_t at = 0; at < n; at += ROW_BLOCK) {
+        const int64_t count = at + ROW_BLOCK < n ? ROW_BLOCK : n - at;
+        float block[ROW_BLOCK];
+        row_exp(block, x + at, count, 1.0f, shift);
+        sum += lanes_sum(block, count);
     }
     return sum;
 }
 
 static inline float row_sum(const float *x, int64_t n) {
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++) {
-        sum += x[i];
-    }
-    return sum;
+    return lanes_sum(x, n);
 }
 
 static inline float row_dot(const float *a, const float *b, int64_t n) {
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++) {
-        sum += a[i] * b[i];
-    }
-    return sum;
+    return lanes_dot(a, b, n);
 }
 
 #endif
