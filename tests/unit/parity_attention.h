@@ -52,7 +52,9 @@ static void norm_forward_agrees(void **state) {
         const struct norm_case *c = &norm_cases[i];
         norm_label(t, c);
         parity_acts(t, "y", PARITY_OUT, c->rows * (c->width + c->y_gap), 0.0f);
+        parity_floor(t, 1.0);
         parity_floats(t, "mean", PARITY_OUT, c->rows, 0.0f);
+        parity_floor(t, 1.0);
         parity_floats(t, "rstd", PARITY_OUT, c->rows, 0.0f);
         norm_input(t, c);
         parity_acts(t, "gamma", PARITY_IN, c->width, 1.0f);
@@ -152,11 +154,15 @@ static void attention_slots(struct parity *t, const struct attention_case *c,
     const int64_t q_stride = l->shape.q_stride, kv_stride = l->shape.kv_stride;
     if (c->packed) {
         parity_rows(t, gradient ? "dqkv" : "qkv", role, PARITY_ACT, rows, q_stride, q_stride, c->spread);
+        parity_floor(t, 1.0);
         return;
     }
     parity_rows(t, gradient ? "dq" : "q", role, PARITY_ACT, rows, q_width, q_stride, c->spread);
+    parity_floor(t, 1.0);
     parity_rows(t, gradient ? "dk" : "k", role, PARITY_ACT, rows, kv_width, kv_stride, c->spread);
+    parity_floor(t, 1.0);
     parity_rows(t, gradient ? "dv" : "v", role, PARITY_ACT, rows, kv_width, kv_stride, 1.0f);
+    parity_floor(t, 1.0);
 }
 
 struct attention_views {

@@ -52,6 +52,7 @@ static void activation_forward_agrees(void **state) {
         const struct activation_case *c = &activation_cases[i];
         activation_label(t, c);
         parity_acts(t, "y", PARITY_OUT, c->rows * c->width, 0.0f);
+        parity_floor(t, 1.0);
         activation_input(t, c, "x");
         parity_run(t, call_activation_forward, c);
     }
@@ -72,6 +73,7 @@ static void activation_backward_agrees(void **state) {
         const struct activation_case *c = &activation_cases[i];
         activation_label(t, c);
         parity_acts(t, "dx", c->alias ? PARITY_INOUT : PARITY_OUT, activation_inputs(c), 1.0f);
+        parity_floor(t, 1.0);
         activation_input(t, c, "x");
         if (!c->alias) parity_acts(t, "dy", PARITY_IN, c->rows * c->width, 1.0f);
         parity_run(t, call_activation_backward, c);
@@ -134,6 +136,7 @@ static void residual_dropout_agrees(void **state) {
         const struct dropout_case *c = &dropout_cases[i];
         dropout_label(t, c);
         parity_acts(t, "y", c->alias ? PARITY_INOUT : PARITY_OUT, c->n, 1.0f);
+        parity_floor(t, 1.0);
         parity_acts(t, "x", PARITY_IN, c->n, 1.0f);
         if (!c->alias) parity_acts(t, "residual", PARITY_IN, c->n, 1.0f);
         parity_run(t, call_residual_dropout, c);
@@ -160,6 +163,7 @@ static void add_scaled_agrees(void **state) {
     for (int i = 0; i < PARITY_COUNT(cases); i++) {
         parity_case(t, "n %d alpha %g", (int)cases[i].n, (double)cases[i].alpha);
         parity_acts(t, "y", PARITY_INOUT, cases[i].n, 1.0f);
+        parity_floor(t, 1.0);
         parity_acts(t, "x", PARITY_IN, cases[i].n, 1.0f);
         parity_run(t, call_add_scaled, &cases[i]);
     }

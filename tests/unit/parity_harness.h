@@ -51,6 +51,7 @@ struct parity_slot {
     enum parity_role role;
     enum parity_type type;
     int64_t count;
+    double floor;               /* natural size of the values; errors are relative to at least this */
     void *initial;              /* host image: float for F32 and ACT, int32_t, uint16_t */
     void *result[PARITY_SIDES]; /* host image after the call */
 };
@@ -179,6 +180,11 @@ static inline float *parity_acts(struct parity *t, const char *name, enum parity
 static inline float *parity_floats(struct parity *t, const char *name, enum parity_role role, int64_t count,
                                    float scale) {
     return parity_rows(t, name, role, PARITY_F32, 1, count, count, scale);
+}
+
+/* Gives the slot added last its natural size, where a result may be small because larger numbers cancel. */
+static inline void parity_floor(struct parity *t, double floor) {
+    t->slot[t->slots - 1].floor = floor;
 }
 
 /* Rounds activations to what the tested backend can hold, so that both sides read the same values. Called by
@@ -310,10 +316,10 @@ static inline double parity_limit(const struct parity *t) {
     return t->one->ops->act_size == 2 && t->limit < PARITY_BF16 ? PARITY_BF16 : t->limit;
 }
 
-/* Largest difference over largest reference value. */
+/* Largest difference over largest reference value (or the slot's floor). */
 static inline void parity_compare_floats(struct parity *t, const struct parity_slot *s) {
     const float *want = s->result[0], *got = s->result[1];
-    double difference = 0.0, scale = 0.0;
+    double difference = 0.0, scale = s->floor;
     int64_t at = 0;
     for (int64_t i = 0; i < s->count; i++) {
         if (parity_poisoned(want[i])) {

@@ -32,6 +32,7 @@ static void linear_forward_agrees(void **state) {
         const struct linear_case *c = &linear_cases[i];
         parity_case(t, "rows %d in %d out %d bias %d", (int)c->rows, c->in, c->out, c->bias);
         parity_acts(t, "y", PARITY_OUT, c->rows * c->out, 0.0f);
+        parity_floor(t, 1.0);
         parity_acts(t, "x", PARITY_IN, c->rows * c->in, 1.0f);
         parity_acts(t, "w", PARITY_IN, (int64_t)c->out * c->in, 0.1f);
         parity_acts(t, "bias", PARITY_IN, c->out, 1.0f);
@@ -55,8 +56,11 @@ static void linear_backward_agrees(void **state) {
         parity_case(t, "rows %d in %d out %d dx %d dw %d dbias %d accumulate %d", (int)c->rows, c->in, c->out,
                     c->dx, c->dw, c->dbias, c->accumulate);
         parity_acts(t, "dx", c->accumulate ? PARITY_INOUT : PARITY_OUT, c->rows * c->in, 0.1f);
+        parity_floor(t, 0.1);
         parity_floats(t, "dw", PARITY_INOUT, (int64_t)c->out * c->in, 0.1f);
+        parity_floor(t, 1.0);
         parity_floats(t, "dbias", PARITY_INOUT, c->out, 0.1f);
+        parity_floor(t, 1.0);
         parity_acts(t, "dy", PARITY_IN, c->rows * c->out, 1.0f);
         parity_acts(t, "x", PARITY_IN, c->rows * c->in, 1.0f);
         parity_acts(t, "w", PARITY_IN, (int64_t)c->out * c->in, 0.1f);
@@ -128,6 +132,7 @@ static void grouped_linear_forward_agrees(void **state) {
         const struct grouped_case *c = &grouped_cases[i];
         grouped_label(t, c);
         parity_rows(t, "y", PARITY_OUT, PARITY_ACT, c->max_rows, c->out, c->out, 0.0f);
+        parity_floor(t, 1.0);
         float *x = parity_acts(t, "x", PARITY_IN, c->max_rows * c->in, 1.0f);
         parity_acts(t, "w", PARITY_IN, (int64_t)c->experts * c->out * c->in, 0.1f);
         parity_acts(t, "bias", PARITY_IN, (int64_t)c->experts * c->out, 1.0f);
@@ -152,8 +157,11 @@ static void grouped_linear_backward_agrees(void **state) {
         const struct grouped_case *c = &grouped_cases[i];
         grouped_label(t, c);
         parity_acts(t, "dx", PARITY_OUT, c->max_rows * c->in, 0.0f);
+        parity_floor(t, 0.1);
         parity_floats(t, "dw", PARITY_INOUT, (int64_t)c->experts * c->out * c->in, 0.1f);
+        parity_floor(t, 1.0);
         parity_floats(t, "dbias", PARITY_INOUT, (int64_t)c->experts * c->out, 0.1f);
+        parity_floor(t, 1.0);
         float *dy = parity_acts(t, "dy", PARITY_IN, c->max_rows * c->out, 1.0f);
         float *x = parity_acts(t, "x", PARITY_IN, c->max_rows * c->in, 1.0f);
         parity_acts(t, "w", PARITY_IN, (int64_t)c->experts * c->out * c->in, 0.1f);
@@ -198,6 +206,7 @@ static void embedding_forward_agrees(void **state) {
         const struct embedding_case *c = &embedding_cases[i];
         parity_case(t, "rows %d seq %d hidden %d vocab %d", (int)c->rows, (int)c->seq, c->hidden, c->vocab);
         parity_acts(t, "y", PARITY_OUT, c->rows * c->hidden, 0.0f);
+        parity_floor(t, 1.0);
         embedding_tokens(t, c, parity_ints(t, "tokens", PARITY_IN, c->rows));
         parity_acts(t, "table", PARITY_IN, (int64_t)c->vocab * c->hidden, 1.0f);
         parity_acts(t, "positions", PARITY_IN, c->seq * c->hidden, 1.0f);
@@ -220,7 +229,9 @@ static void embedding_backward_agrees(void **state) {
         const struct embedding_case *c = &embedding_cases[i];
         parity_case(t, "rows %d seq %d hidden %d vocab %d", (int)c->rows, (int)c->seq, c->hidden, c->vocab);
         parity_floats(t, "dtable", PARITY_INOUT, (int64_t)c->vocab * c->hidden, 0.1f);
+        parity_floor(t, 1.0);
         parity_floats(t, "dpositions", PARITY_INOUT, c->seq * c->hidden, 0.1f);
+        parity_floor(t, 1.0);
         parity_acts(t, "dy", PARITY_IN, c->rows * c->hidden, 1.0f);
         embedding_tokens(t, c, parity_ints(t, "tokens", PARITY_IN, c->rows));
         parity_run(t, call_embedding_backward, c);

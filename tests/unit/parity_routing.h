@@ -103,13 +103,16 @@ static bool router_is_close(struct parity *t, const struct router_case *c) {
 static void router_forward_case(struct parity *t, const struct router_case *c) {
     const int64_t probs = c->shape.rows * c->shape.experts, slots = c->shape.rows * c->shape.top_k;
     parity_floats(t, "logits", PARITY_OUT, probs, 0.0f);
+    parity_floor(t, 1.0);
     parity_floats(t, "prob", PARITY_OUT, probs, 0.0f);
     parity_ints(t, "index", PARITY_OUT, slots);
     parity_floats(t, "weight", PARITY_OUT, slots, 0.0f);
     parity_ints(t, "load", PARITY_OUT, c->shape.experts);
     parity_floats(t, "prob_mass", PARITY_OUT, c->shape.experts, 0.0f);
     parity_floats(t, "entropy", PARITY_OUT, 1, 0.0f);
+    parity_floor(t, 1.0);
     parity_floats(t, "z", PARITY_OUT, 1, 0.0f);
+    parity_floor(t, 1.0);
     router_inputs(t, c);
 }
 
@@ -327,6 +330,7 @@ static void sum_of_slots_agrees(struct parity *t, parity_call call) {
         const int64_t slots = c->shape.rows * c->shape.top_k;
         route_label(t, c);
         parity_acts(t, "out", c->accumulate ? PARITY_INOUT : PARITY_OUT, c->shape.rows * c->hidden, 1.0f);
+        parity_floor(t, 1.0);
         float *y = parity_acts(t, "y", PARITY_IN, slots * c->hidden, 1.0f);
         routed_slots(t, c);
         const int64_t used = ((const int32_t *)t->slot[2].initial)[c->shape.experts];
@@ -364,6 +368,7 @@ static void combine_backward_agrees(void **state) {
         route_label(t, c);
         parity_acts(t, "dy", PARITY_OUT, slots * c->hidden, 0.0f);
         parity_floats(t, "dweight", PARITY_OUT, slots, 0.0f);
+        parity_floor(t, 1.0);
         routed_slots(t, c);
         parity_acts(t, "dout", PARITY_IN, c->shape.rows * c->hidden, 1.0f);
         float *y = parity_acts(t, "y", PARITY_IN, slots * c->hidden, 1.0f);
