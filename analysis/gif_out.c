@@ -1,0 +1,286 @@
+#include "analysis/gif_out.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <gif_lib.h>
+
+#include "core/file.h"
+
+#define PALETTE_SIZE 256
+
+/* Colours of the frames: an open hash table from colour to how often it occurs, and later to its palette
+ * index. */
+struct colour_count {
+    uint32_t colour; /* 0xrrggbb + 1; 0 = empty */
+    uint32_t index;
+    uint64_t count;
+};
+
+struct palette {
+    struct colour_count *table;
+    size_t capacity, used; /* capacity is a power of two */
+    uint32_t colours[PALETTE_SIZE];
+    int32_t size;
+};
+
+static uint32_t colour_at(const uint8_t *rgb) {
+    return ((uint32_t)rgb[0] << 16) | ((uint32_t)rgb[1] << 8) | rgb[2];
+}
+
+static struct colour_count *find_slot(const struct palette *p, uint32_t colour) {
+    size_t at = (colour * 2654435761u) & (p->capacity - 1);
+    while (p->table[at].colour != 0 && p->table[at].colour != colour + 1)
+        at = (at + 1) & (p->capacity - 1);
+    return &p->table[at];
+}
+
+static moe_status grow(struct palette *p, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct palette bigger = {.capacity = p->capacity == 0 ? 4096 : 2 * p->capacity};
+    bigger.table = calloc(bigger.capacity, sizeof *bigger.table);
+    moe_check(bigger.table != NULL, err, MOE_ENOMEM, "cannot allocate the palette");
+    for (size_t i = 0; i < p->capacity; i++)
+        if (p->table[i].colour != 0) *find_slot(&bigger, p->table[i].colour - 1) = p->table[i];
+    free(p->table);
+    p->table = bigger.table;
+    p->capacity = bigger.capacity;
+out:
+    return status;
+}
+
+static moe_status count_colours(struct palette *p, const struct plot_image *image, moe_err *err) {
+    moe_status status = MOE_OK;
+    const size_t pixels = (size_t)image->width * (size_t)image->height;
+    for (size_t i = 0; i < pixels; i++) {
+        if (2 * p->used >= p->capacity) moe_try(grow(p, err));
+        const uint32_t colour = colour_at(image->rgb + 3 * i);
+        struct colour_count *slot = find_slot(p, colour);
+        if (slot->colour == 0) {
+            slot->colour = colour + 1;
+            p->used++;
+        }
+        slot->count++;
+    }
+out:
+    return status;
+}
+
+/* Most frequent first; equals by colour, so that the order never depends on the table. */
+static int by_count(const void *a, const void *b) {
+    const struct colour_count *x = a;
+    const struct colour_count *y = b;
+    if (x->count != y->count) return x->count < y->count ? 1 : -1;
+    return (x->colour > y->colour) - (x->colour < y->colour);
+}
+
+static uint32_t nearest(const struct palette *p, uint32_t colour) {
+    uint32_t best = 0;
+    int32_t best_distance = INT32_MAX;
+    for (int32_t i = 0; i < p->size; i++) {
+        int32_t distance = 0;
+        for (int shift = 0; shift <= 16; shift += 8) {
+            const int32_t d =
+                (int32_t)((p->colours[i] >> shift) & 0xff) - (int32_t)((colour >> shift) & 0xff);
+            distance += d * d;
+        }
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = (uint32_t)i;
+        }
+    }
+    return best;
+}
+
+static moe_status choose_palette(struct palette *p, const struct gif_animation *a, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct colour_count *sorted = NULL;
+    for (int32_t f = 0; f < a->num_frames; f++)
+        moe_try(count_colours(p, &a->frames[f], err));
+    sorted = malloc(p->used * sizeof *sorted);
+    moe_check(sorted != NULL, err, MOE_ENOMEM, "cannot allocate the palette");
+    size_t n = 0;
+    for (size_t i = 0; i < p->capacity; i++)
+        if (p->table[i].colour != 0) sorted[n++] = p->table[i];
+    qsort(sorted, n, sizeof *sorted, by_count);
+    p->size = n < PALETTE_SIZE ? (int32_t)n : PALETTE_SIZE;
+    for (int32_t i = 0; i < p->size; i++)
+        p->colours[i] = sorted[i].colour - 1;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t colour = sorted[i].colour - 1;
+        find_slot(p, colour)->index = i < PALETTE_SIZE ? (uint32_t)i : nearest(p, colour);
+    }
+out:
+    free(sorted);
+    return status;
+}
+
+/* Palette indices of a whole frame. */
+static void index_frame(const struct palette *p, const struct plot_image *image, GifPixelType *out) {
+    const size_t pixels = (size_t)image->width * (size_t)image->height;
+    for (size_t i = 0; i < pixels; i++)
+        out[i] = (GifPixelType)find_slot(p, colour_at(image->rgb + 3 * i))->index;
+}
+
+struct rectangle {
+    int32_t left, top, width, height;
+};
+
+/* The smallest rectangle that holds all differences; one pixel if there is none. */
+static struct rectangle changed(const GifPixelType *before, const GifPixelType *now, int32_t width,
+                                int32_t height) {
+    int32_t left = width;
+    int32_t right = -1;
+    int32_t top = height;
+    int32_t bottom = -1;
+    for (int32_t y = 0; y < height; y++) {
+        for (int32_t x = 0; x < width; x++) {
+            const size_t i = (size_t)y * (size_t)width + (size_t)x;
+            if (before[i] == now[i]) continue;
+            if (x < left) left = x;
+            if (x > right) right = x;
+            if (y < top) top = y;
+            bottom = y;
+        }
+    }
+    if (right < 0) return (struct rectangle){0, 0, 1, 1};
+    return (struct rectangle){left, top, right - left + 1, bottom - top + 1};
+}
+
+struct buffer {
+    unsigned char *data;
+    size_t size, capacity;
+};
+
+static int append(GifFileType *gif, const GifByteType *bytes, int size) {
+    struct buffer *b = gif->UserData;
+    if (b->capacity - b->size < (size_t)size) {
+        const size_t capacity = 2 * b->capacity + (size_t)size + 65536;
+        unsigned char *grown = realloc(b->data, capacity);
+        if (grown == NULL) return 0; /* giflib reports a failed write */
+        b->data = grown;
+        b->capacity = capacity;
+    }
+    memcpy(b->data + b->size, bytes, (size_t)size);
+    b->size += (size_t)size;
+    return size;
+}
+
+/* Raises what giflib says has gone wrong. */
+#define gif_check(call, gif, err)                                                                            \
+    moe_check((call) != GIF_ERROR, (err), MOE_ENOMEM, "cannot encode the animation: %s",                     \
+              GifErrorString((gif)->Error) != NULL ? GifErrorString((gif)->Error) : "giflib failed")
+
+static moe_status put_header(GifFileType *gif, const struct palette *p, const struct gif_animation *a,
+                             moe_err *err) {
+    moe_status status = MOE_OK;
+    GifColorType colours[PALETTE_SIZE] = {{0}};
+    ColorMapObject *map = NULL;
+    for (int32_t i = 0; i < p->size; i++) {
+        colours[i].Red = (GifByteType)(p->colours[i] >> 16);
+        colours[i].Green = (GifByteType)(p->colours[i] >> 8);
+        colours[i].Blue = (GifByteType)p->colours[i];
+    }
+    map = GifMakeMapObject(PALETTE_SIZE, colours);
+    moe_check(map != NULL, err, MOE_ENOMEM, "cannot allocate the palette");
+    EGifSetGifVersion(gif, true); /* GIF89a */
+    gif_check(EGifPutScreenDesc(gif, a->frames[0].width, a->frames[0].height, 8, 0, map), gif, err);
+    const unsigned char forever[] = {1, 0, 0};
+    gif_check(EGifPutExtensionLeader(gif, APPLICATION_EXT_FUNC_CODE), gif, err);
+    gif_check(EGifPutExtensionBlock(gif, 11, "NETSCAPE2.0"), gif, err);
+    gif_check(EGifPutExtensionBlock(gif, sizeof forever, forever), gif, err);
+    gif_check(EGifPutExtensionTrailer(gif), gif, err);
+    if (a->comment != NULL) gif_check(EGifPutComment(gif, a->comment), gif, err);
+out:
+    GifFreeMapObject(map);
+    return status;
+}
+
+static moe_status put_frame(GifFileType *gif, GifPixelType *pixels, int32_t width, struct rectangle r,
+                            int32_t delay, moe_err *err) {
+    moe_status status = MOE_OK;
+    const GraphicsControlBlock control = {
+        .DisposalMode = DISPOSE_DO_NOT, .DelayTime = delay, .TransparentColor = NO_TRANSPARENT_COLOR};
+    GifByteType extension[4];
+    const size_t length = EGifGCBToExtension(&control, extension);
+    gif_check(EGifPutExtension(gif, GRAPHICS_EXT_FUNC_CODE, (int)length, extension), gif, err);
+    gif_check(EGifPutImageDesc(gif, r.left, r.top, r.width, r.height, false, NULL), gif, err);
+    for (int32_t y = 0; y < r.height; y++) {
+        GifPixelType *row = pixels + (size_t)(r.top + y) * (size_t)width + (size_t)r.left;
+        gif_check(EGifPutLine(gif, row, r.width), gif, err);
+    }
+out:
+    return status;
+}
+
+static moe_status put_frames(GifFileType *gif, const struct palette *p, const struct gif_animation *a,
+                             moe_err *err) {
+    moe_status status = MOE_OK;
+    const int32_t width = a->frames[0].width;
+    const int32_t height = a->frames[0].height;
+    const size_t pixels = (size_t)width * (size_t)height;
+    GifPixelType *before = malloc(2 * pixels);
+    GifPixelType *scratch = NULL; /* giflib masks the pixels it is given in place */
+    moe_check(before != NULL, err, MOE_ENOMEM, "cannot allocate a frame of %d x %d pixels", width, height);
+    scratch = before + pixels;
+    for (int32_t f = 0; f < a->num_frames; f++) {
+        index_frame(p, &a->frames[f], scratch);
+        const struct rectangle r =
+            f == 0 ? (struct rectangle){0, 0, width, height} : changed(before, scratch, width, height);
+        memcpy(before, scratch, pixels);
+        const bool last = f == a->num_frames - 1;
+        moe_try(put_frame(gif, scratch, width, r, last && a->last_delay > 0 ? a->last_delay : a->delay, err));
+    }
+out:
+    free(before);
+    return status;
+}
+
+moe_status gif_encode(const struct gif_animation *animation, unsigned char **out_data, size_t *out_size,
+                      moe_err *err) {
+    moe_status status = MOE_OK;
+    struct palette palette = {0};
+    struct buffer buffer = {0};
+    GifFileType *gif = NULL;
+    int code = 0;
+    moe_check(animation->num_frames >= 1 && animation->delay >= 0 && animation->delay <= 65535 &&
+                  animation->last_delay >= 0 && animation->last_delay <= 65535,
+              err, MOE_EARG, "an animation of %d frames of %d/100 s cannot be written", animation->num_frames,
+              animation->delay);
+    for (int32_t f = 0; f < animation->num_frames; f++) {
+        const struct plot_image *frame = &animation->frames[f];
+        moe_check(frame->rgb != NULL && frame->width == animation->frames[0].width &&
+                      frame->height == animation->frames[0].height && frame->width <= 65535 &&
+                      frame->height <= 65535,
+                  err, MOE_EARG, "frame %d of the animation is %d x %d pixels, the first %d x %d", f,
+                  frame->width, frame->height, animation->frames[0].width, animation->frames[0].height);
+    }
+    moe_try(choose_palette(&palette, animation, err));
+    gif = EGifOpen(&buffer, append, &code);
+    moe_check(gif != NULL, err, MOE_ENOMEM, "giflib does not start (error %d)", code);
+    moe_try(put_header(gif, &palette, animation, err));
+    moe_try(put_frames(gif, &palette, animation, err));
+    const int closed = EGifCloseFile(gif, &code);
+    gif = NULL;
+    moe_check(closed != GIF_ERROR, err, MOE_ENOMEM, "cannot finish the animation (error %d)", code);
+    *out_data = buffer.data;
+    *out_size = buffer.size;
+    buffer.data = NULL;
+out:
+    if (gif != NULL) EGifCloseFile(gif, NULL);
+    free(buffer.data);
+    free(palette.table);
+    return status;
+}
+
+moe_status gif_write(const char *path, const struct gif_animation *animation, moe_err *err) {
+    moe_status status = MOE_OK;
+    unsigned char *data = NULL;
+    size_t size = 0;
+    moe_try(gif_encode(animation, &data, &size, err));
+    moe_try(file_make_parents(path, err));
+    moe_try(file_write_atomic(path, data, size, err));
+out:
+    free(data);
+    return status;
+}

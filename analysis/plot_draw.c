@@ -1,0 +1,462 @@
+#include "analysis/plot_draw.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "analysis/style.h"
+
+static void set_colour(const struct page *page, struct plot_colour c, double opacity) {
+    cairo_set_source_rgba(page->cr, c.red, c.green, c.blue, opacity);
+}
+
+/* The nearest border between device pixels: lines that run along an axis stay sharp. */
+static double snap(const struct page *page, double at) {
+    return floor(at * page->scale + 0.5) / page->scale;
+}
+
+void draw_text(const struct page *page, enum font_face face, double size, enum text_align align,
+               enum text_level level, struct plot_colour colour, double x, double y, const char *text) {
+    const struct text_style style = {.face = face, .size = size, .align = align, .level = level};
+    set_colour(page, colour, 1.0);
+    plot_text_draw(page->cr, page->fonts, &style, x, y, text);
+}
+
+static void set_line(const struct page *page, const struct plot_pen *pen) {
+    const double w = pen->width;
+    const double dashed[] = {4.0 * w, 2.5 * w};
+    const double dotted[] = {1.2 * w, 1.8 * w};
+    cairo_set_line_width(page->cr, w);
+    cairo_set_line_cap(page->cr, CAIRO_LINE_CAP_BUTT);
+    cairo_set_line_join(page->cr, CAIRO_LINE_JOIN_ROUND);
+    cairo_set_dash(page->cr, pen->dash == DASH_DASHED ? dashed : dotted, pen->dash == DASH_SOLID ? 0 : 2,
+                   0.0);
+    set_colour(page, pen->colour, pen->opacity > 0.0 ? pen->opacity : 1.0);
+}
+
+static void straight_line(const struct page *page, double x1, double y1, double x2, double y2) {
+    cairo_new_path(page->cr);
+    cairo_move_to(page->cr, x1, y1);
+    cairo_line_to(page->cr, x2, y2);
+    cairo_stroke(page->cr);
+}
+
+/* A circle of four cubic arcs: cairo_arc() chooses its own number of pieces. */
+static void circle_path(cairo_t *cr, double x, double y, double r) {
+    const double k = 0.5522847498307936 * r;
+    cairo_move_to(cr, x + r, y);
+    cairo_curve_to(cr, x + r, y + k, x + k, y + r, x, y + r);
+    cairo_curve_to(cr, x - k, y + r, x - r, y + k, x - r, y);
+    cairo_curve_to(cr, x - r, y - k, x - k, y - r, x, y - r);
+    cairo_curve_to(cr, x + k, y - r, x + r, y - k, x + r, y);
+    cairo_close_path(cr);
+}
+
+/* Corners in units of the radius, sized so that all markers look equally heavy. */
+static void polygon_path(cairo_t *cr, double x, double y, double r, const double (*corners)[2], int n) {
+    for (int i = 0; i < n; i++) {
+        if (i == 0) {
+            cairo_move_to(cr, x + r * corners[i][0], y + r * corners[i][1]);
+        } else {
+            cairo_line_to(cr, x + r * corners[i][0], y + r * corners[i][1]);
+        }
+    }
+    cairo_close_path(cr);
+}
+
+static void draw_marker(const struct page *page, const struct plot_pen *pen, double x, double y) {
+    static const double square[][2] = {{-0.9, -0.9}, {0.9, -0.9}, {0.9, 0.9}, {-0.9, 0.9}};
+    static const double diamond[][2] = {{0.0, -1.3}, {1.3, 0.0}, {0.0, 1.3}, {-1.3, 0.0}};
+    static const double up[][2] = {{0.0, -1.2}, {1.15, 0.8}, {-1.15, 0.8}};
+    static const double down[][2] = {{0.0, 1.2}, {1.15, -0.8}, {-1.15, -0.8}};
+    const double r = 0.5 * (pen->marker_size > 0.0 ? pen->marker_size : STYLE_MARKER_SIZE);
+    cairo_t *cr = page->cr;
+    cairo_new_path(cr);
+    switch (pen->marker) {
+    case MARKER_NONE:
+        return;
+    case MARKER_CIRCLE:
+        circle_path(cr, x, y, r);
+        break;
+    case MARKER_SQUARE:
+        polygon_path(cr, x, y, r, square, 4);
+        break;
+    case MARKER_DIAMOND:
+        polygon_path(cr, x, y, r, diamond, 4);
+        break;
+    case MARKER_TRIANGLE:
+        polygon_path(cr, x, y, r, up, 3);
+        break;
+    case MARKER_TRIANGLE_DOWN:
+        polygon_path(cr, x, y, r, down, 3);
+        break;
+    case MARKER_CROSS:
+        cairo_move_to(cr, x - r, y - r);
+        cairo_line_to(cr, x + r, y + r);
+        cairo_move_to(cr, x - r, y + r);
+        cairo_line_to(cr, x + r, y - r);
+        break;
+    }
+    cairo_set_dash(cr, NULL, 0, 0.0);
+    cairo_set_line_width(cr, 1.4);
+    cairo_set_line_join(cr, CAIRO_LINE_JOIN_MITER);
+    if (pen->marker == MARKER_CROSS) {
+        set_colour(page, pen->colour, 1.0);
+        cairo_stroke(cr);
+        return;
+    }
+    set_colour(page, pen->hollow ? (struct plot_colour){1.0, 1.0, 1.0} : pen->colour, 1.0);
+    cairo_fill_preserve(cr);
+    set_colour(page, pen->colour, 1.0);
+    if (!pen->hollow) cairo_set_line_width(cr, 0.5);
+    cairo_stroke(cr);
+}
+
+static void draw_bar(const struct page *page, const struct plot_pen *pen, struct plot_box box) {
+    cairo_t *cr = page->cr;
+    const double opacity = pen->opacity > 0.0 ? pen->opacity : 1.0;
+    const double inset = pen->hollow ? 0.6 : 0.0;
+    const double left = snap(page, box.x);
+    const double top = snap(page, box.y);
+    const double width = snap(page, box.x + box.width) - left;
+    const double height = snap(page, box.y + box.height) - top;
+    cairo_new_path(cr);
+    cairo_rectangle(cr, left + inset, top + inset, fmax(0.0, width - 2.0 * inset),
+                    fmax(0.0, height - 2.0 * inset));
+    set_colour(page, pen->colour, opacity);
+    if (pen->hollow) {
+        cairo_set_dash(cr, NULL, 0, 0.0);
+        cairo_set_line_width(cr, 1.2);
+        cairo_set_line_join(cr, CAIRO_LINE_JOIN_MITER);
+        cairo_stroke(cr);
+    } else {
+        cairo_fill(cr);
+    }
+}
+
+/* A point of the data on the page. */
+static void map(const struct panel *panel, const struct panel_frame *f, double position, double value,
+                double *x, double *y) {
+    const double p = axis_fraction(&f->position, position);
+    const double v = axis_fraction(&f->value, value);
+    if (panel->spec.horizontal) {
+        *x = f->data.x + v * f->data.width;
+        *y = f->data.y + p * f->data.height;
+    } else {
+        *x = f->data.x + p * f->data.width;
+        *y = f->data.y + (1.0 - v) * f->data.height;
+    }
+}
+
+static bool drawable(const struct panel *panel, double position, double value) {
+    return isfinite(position) && isfinite(value) && (!panel->spec.value.log || value > 0.0) &&
+           (!panel->spec.position.log || position > 0.0);
+}
+
+/* The band between low and high over points [first, end). */
+static void draw_band(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                      const struct plot_series *s, int32_t first, int32_t end) {
+    double x;
+    double y;
+    cairo_new_path(page->cr);
+    for (int32_t i = first; i < end; i++) {
+        map(panel, f, s->position[i], s->high[i], &x, &y);
+        cairo_line_to(page->cr, x, y);
+    }
+    for (int32_t i = end - 1; i >= first; i--) {
+        map(panel, f, s->position[i], s->low[i], &x, &y);
+        cairo_line_to(page->cr, x, y);
+    }
+    cairo_close_path(page->cr);
+    set_colour(page, s->pen.colour, 0.16);
+    cairo_fill(page->cr);
+}
+
+static void draw_line_series(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                             const struct plot_series *s) {
+    double x;
+    double y;
+    if (s->low != NULL && s->high != NULL) {
+        int32_t first = 0;
+        for (int32_t i = 0; i <= s->n; i++) {
+            const bool here = i < s->n && drawable(panel, s->position[i], s->low[i]) &&
+                              drawable(panel, s->position[i], s->high[i]);
+            if (here) continue;
+            if (i - first >= 2) draw_band(page, panel, f, s, first, i);
+            first = i + 1;
+        }
+    }
+    if (s->pen.width > 0.0) {
+        bool drawing = false;
+        set_line(page, &s->pen);
+        cairo_new_path(page->cr);
+        for (int32_t i = 0; i < s->n; i++) {
+            if (!drawable(panel, s->position[i], s->value[i])) {
+                drawing = false;
+                continue;
+            }
+            map(panel, f, s->position[i], s->value[i], &x, &y);
+            if (drawing) {
+                cairo_line_to(page->cr, x, y);
+            } else {
+                cairo_move_to(page->cr, x, y);
+            }
+            drawing = true;
+        }
+        cairo_stroke(page->cr);
+    }
+    for (int32_t i = 0; i < s->n; i++) {
+        if (s->pen.marker == MARKER_NONE || !drawable(panel, s->position[i], s->value[i])) continue;
+        map(panel, f, s->position[i], s->value[i], &x, &y);
+        draw_marker(page, &s->pen, x, y);
+    }
+}
+
+/* Error bar of point i with caps, across the value axis. */
+static void draw_error_bar(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                           const struct plot_series *s, int32_t i, struct plot_colour colour) {
+    if (s->low == NULL || s->high == NULL || !drawable(panel, s->position[i], s->low[i]) ||
+        !drawable(panel, s->position[i], s->high[i]))
+        return;
+    double x1;
+    double y1;
+    double x2;
+    double y2;
+    map(panel, f, s->position[i], s->low[i], &x1, &y1);
+    map(panel, f, s->position[i], s->high[i], &x2, &y2);
+    set_line(page, &(struct plot_pen){.colour = colour, .width = 1.3});
+    straight_line(page, x1, y1, x2, y2);
+    const double cap_x = panel->spec.horizontal ? 0.0 : 2.5;
+    const double cap_y = panel->spec.horizontal ? 2.5 : 0.0;
+    straight_line(page, x1 - cap_x, y1 - cap_y, x1 + cap_x, y1 + cap_y);
+    straight_line(page, x2 - cap_x, y2 - cap_y, x2 + cap_x, y2 + cap_y);
+}
+
+/* Text beyond the end of point i (or of its error bar). */
+static void draw_point_label(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                             const struct plot_series *s, int32_t i) {
+    if (s->labels == NULL || s->labels[i] == NULL) return;
+    double end = s->value[i];
+    if (s->high != NULL && isfinite(s->high[i]) && s->high[i] > end) end = s->high[i];
+    double x;
+    double y;
+    map(panel, f, s->position[i], end, &x, &y);
+    const double room = s->geom == GEOM_POINTS ? 0.5 * s->pen.marker_size + 4.0 : 4.0;
+    if (panel->spec.horizontal) {
+        draw_text(page, FONT_REGULAR, STYLE_NOTE_SIZE, ALIGN_START, LEVEL_MIDDLE, STYLE_INK, x + room, y,
+                  s->labels[i]);
+    } else {
+        draw_text(page, FONT_REGULAR, STYLE_NOTE_SIZE, ALIGN_MIDDLE, LEVEL_BASELINE, STYLE_INK, x, y - room,
+                  s->labels[i]);
+    }
+}
+
+static void draw_bar_series(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                            const struct plot_series *s) {
+    for (int32_t i = 0; i < s->n; i++) {
+        double base = s->base != NULL ? s->base[i] : panel->spec.value.log ? f->value.min : 0.0;
+        if (!drawable(panel, s->position[i], s->value[i]) || !drawable(panel, s->position[i], base)) continue;
+        double x1;
+        double y1;
+        double x2;
+        double y2;
+        map(panel, f, s->position[i] - 0.5 * s->bar_width, base, &x1, &y1);
+        map(panel, f, s->position[i] + 0.5 * s->bar_width, s->value[i], &x2, &y2);
+        draw_bar(page, &s->pen, (struct plot_box){fmin(x1, x2), fmin(y1, y2), fabs(x2 - x1), fabs(y2 - y1)});
+    }
+    for (int32_t i = 0; i < s->n; i++) {
+        if (!drawable(panel, s->position[i], s->value[i])) continue;
+        draw_error_bar(page, panel, f, s, i, STYLE_MUTED);
+        draw_point_label(page, panel, f, s, i);
+    }
+}
+
+static void draw_point_series(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                              const struct plot_series *s) {
+    for (int32_t i = 0; i < s->n; i++) {
+        if (!drawable(panel, s->position[i], s->value[i])) continue;
+        double x;
+        double y;
+        map(panel, f, s->position[i], s->value[i], &x, &y);
+        draw_error_bar(page, panel, f, s, i, s->pen.colour);
+        draw_marker(page, &s->pen, x, y);
+        draw_point_label(page, panel, f, s, i);
+    }
+}
+
+static void draw_references(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                            bool stripes) {
+    for (const struct panel_reference *r = panel->references; r != NULL; r = r->next) {
+        if (stripes != (r->low != r->high)) continue;
+        const bool sideways = panel->spec.horizontal;
+        double x1;
+        double y1;
+        double x2;
+        double y2;
+        map(panel, f, f->position.min, r->low, &x1, &y1);
+        map(panel, f, f->position.max, r->high, &x2, &y2);
+        if (stripes) {
+            cairo_new_path(page->cr);
+            cairo_rectangle(page->cr, fmin(x1, x2), fmin(y1, y2), fabs(x2 - x1), fabs(y2 - y1));
+            set_colour(page, r->pen.colour, 1.0);
+            cairo_fill(page->cr);
+        } else {
+            set_line(page, &r->pen);
+            if (sideways) {
+                straight_line(page, x1, f->data.y, x1, f->data.y + f->data.height);
+            } else {
+                straight_line(page, f->data.x, y1, f->data.x + f->data.width, y1);
+            }
+        }
+    }
+}
+
+static void draw_heatmap(const struct page *page, const struct panel_heatmap *h,
+                         const struct panel_frame *f) {
+    const double span = h->high - h->low;
+    for (int32_t r = 0; r < h->rows; r++) {
+        for (int32_t c = 0; c < h->columns; c++) {
+            const double v = h->values[r * h->columns + c];
+            if (!isfinite(v)) continue;
+            const double left = snap(page, f->data.x + f->data.width * c / h->columns);
+            const double right = snap(page, f->data.x + f->data.width * (c + 1) / h->columns);
+            const double top = snap(page, f->data.y + f->data.height * r / h->rows);
+            const double bottom = snap(page, f->data.y + f->data.height * (r + 1) / h->rows);
+            cairo_new_path(page->cr);
+            cairo_rectangle(page->cr, left, top, right - left, bottom - top);
+            set_colour(page, style_sequential(span > 0.0 ? (v - h->low) / span : 0.0), 1.0);
+            cairo_fill(page->cr);
+        }
+    }
+    const double x = snap(page, f->data.x + f->data.width + 10.0);
+    const int32_t steps = 128;
+    for (int32_t i = 0; i < steps; i++) {
+        const double top = snap(page, f->data.y + f->data.height * (steps - 1 - i) / steps);
+        const double bottom = snap(page, f->data.y + f->data.height * (steps - i) / steps);
+        cairo_new_path(page->cr);
+        cairo_rectangle(page->cr, x, top, 12.0, bottom - top);
+        set_colour(page, style_sequential((i + 0.5) / steps), 1.0);
+        cairo_fill(page->cr);
+    }
+    struct axis_scale bar;
+    axis_linear(&bar, h->low, h->high, h->low, h->high, false, (int32_t)(f->data.height / 40.0));
+    for (int32_t i = 0; i < bar.num_ticks; i++) {
+        const double y = f->data.y + f->data.height * (1.0 - axis_fraction(&bar, bar.ticks[i].value));
+        draw_text(page, FONT_REGULAR, STYLE_TICK_SIZE, ALIGN_START, LEVEL_MIDDLE, STYLE_INK, x + 16.0, y,
+                  bar.ticks[i].label);
+    }
+    if (h->bar_label == NULL) return;
+    const struct text_style label = {FONT_REGULAR, STYLE_LABEL_SIZE, ALIGN_MIDDLE, LEVEL_BASELINE, true};
+    set_colour(page, STYLE_INK, 1.0);
+    plot_text_draw(page->cr, page->fonts, &label, f->data.x + f->data.width + HEATMAP_BAR_ROOM - 3.0,
+                   f->data.y + 0.5 * f->data.height, h->bar_label);
+}
+
+/* Grid lines of one axis; across = the axis runs to the right. */
+static void draw_grid(const struct page *page, const struct axis_scale *scale, const struct panel_frame *f,
+                      bool across, bool reversed) {
+    set_line(page, &(struct plot_pen){.colour = STYLE_GRID, .width = 1.0});
+    for (int32_t i = 0; i < scale->num_ticks; i++) {
+        if (scale->ticks[i].label[0] == '\0') continue;
+        const double at = axis_fraction(scale, scale->ticks[i].value);
+        if (across) {
+            const double x = snap(page, f->data.x + at * f->data.width);
+            straight_line(page, x, f->data.y, x, f->data.y + f->data.height);
+        } else {
+            const double y = snap(page, f->data.y + (reversed ? at : 1.0 - at) * f->data.height);
+            straight_line(page, f->data.x, y, f->data.x + f->data.width, y);
+        }
+    }
+}
+
+/* Text of one tick; names may have several lines, set apart by '\n'. */
+static void draw_tick_label(const struct page *page, const char *label, bool across, double x, double y) {
+    if (!across) {
+        draw_text(page, FONT_REGULAR, STYLE_TICK_SIZE, ALIGN_END, LEVEL_MIDDLE, STYLE_INK, x, y, label);
+        return;
+    }
+    while (label[0] != '\0') {
+        char line[128];
+        const size_t length = strcspn(label, "\n");
+        const size_t kept = length < sizeof line ? length : sizeof line - 1;
+        memcpy(line, label, kept);
+        line[kept] = '\0';
+        draw_text(page, FONT_REGULAR, STYLE_TICK_SIZE, ALIGN_MIDDLE, LEVEL_TOP, STYLE_INK, x, y, line);
+        label += label[length] == '\n' ? length + 1 : length;
+        y += CATEGORY_LINE_STEP;
+    }
+}
+
+static void draw_axis(const struct page *page, const struct plot_axis *axis, const struct axis_scale *scale,
+                      const struct panel_frame *f, bool across, bool reversed, double label_offset) {
+    const struct plot_box *d = &f->data;
+    const struct plot_pen ink = {.colour = STYLE_INK, .width = 1.0};
+    for (int32_t i = 0; i < scale->num_ticks; i++) {
+        const struct axis_tick *tick = &scale->ticks[i];
+        const double at = axis_fraction(scale, tick->value);
+        const double x = across ? snap(page, d->x + at * d->width) : d->x;
+        const double y =
+            across ? d->y + d->height : snap(page, d->y + (reversed ? at : 1.0 - at) * d->height);
+        const double length = tick->label[0] == '\0' ? 2.5 : 4.0;
+        set_line(page, &ink);
+        if (axis->names == NULL) straight_line(page, x, y, across ? x : x - length, across ? y + length : y);
+        if (axis->hidden) continue;
+        const char *label = axis->names != NULL ? axis->names[i] : tick->label;
+        draw_tick_label(page, label, across, across ? x : x - 7.0, across ? y + 8.0 : y);
+    }
+    if (axis->label == NULL || axis->hidden) return;
+    const struct text_style style = {FONT_REGULAR, STYLE_LABEL_SIZE, ALIGN_MIDDLE,
+                                     across ? LEVEL_TOP : LEVEL_BASELINE, !across};
+    set_colour(page, STYLE_INK, 1.0);
+    plot_text_draw(page->cr, page->fonts, &style, across ? d->x + 0.5 * d->width : d->x - label_offset,
+                   across ? d->y + d->height + label_offset : d->y + 0.5 * d->height, axis->label);
+}
+
+void draw_panel(const struct page *page, const struct panel *panel, const struct panel_frame *f) {
+    const bool sideways = panel->spec.horizontal;
+    const struct plot_box *d = &f->data;
+    draw_references(page, panel, f, true);
+    if (panel->heatmap == NULL) {
+        draw_grid(page, &f->value, f, sideways, false);
+        if (panel->spec.position.names == NULL) draw_grid(page, &f->position, f, !sideways, sideways);
+    }
+    draw_references(page, panel, f, false);
+
+    cairo_save(page->cr);
+    cairo_rectangle(page->cr, d->x - 4.0, d->y - 4.0, d->width + 8.0, d->height + 8.0);
+    cairo_clip(page->cr);
+    if (panel->heatmap != NULL) {
+        cairo_reset_clip(page->cr);
+        draw_heatmap(page, panel->heatmap, f);
+    }
+    for (const struct panel_series *s = panel->series; s != NULL; s = s->next) {
+        if (s->s.geom == GEOM_LINE) {
+            draw_line_series(page, panel, f, &s->s);
+        } else if (s->s.geom == GEOM_BARS) {
+            draw_bar_series(page, panel, f, &s->s);
+        } else {
+            draw_point_series(page, panel, f, &s->s);
+        }
+    }
+    cairo_restore(page->cr);
+
+    set_line(page, &(struct plot_pen){.colour = STYLE_INK, .width = 1.0});
+    const double left = snap(page, d->x);
+    const double bottom = snap(page, d->y + d->height);
+    straight_line(page, left, d->y, left, bottom);
+    straight_line(page, left, bottom, d->x + d->width, bottom);
+    draw_axis(page, &panel->spec.value, &f->value, f, sideways, false, f->value_label_offset);
+    draw_axis(page, &panel->spec.position, &f->position, f, !sideways, sideways, f->position_label_offset);
+}
+
+void draw_legend_sample(const struct page *page, const struct legend_entry *entry, double x, double y) {
+    const double middle = x + 0.5 * LEGEND_SAMPLE_WIDTH;
+    if (entry->stripe || entry->geom == GEOM_BARS) {
+        draw_bar(page, &entry->pen, (struct plot_box){x + 5.0, y - 5.0, LEGEND_SAMPLE_WIDTH - 10.0, 10.0});
+        return;
+    }
+    if (entry->pen.width > 0.0) {
+        set_line(page, &entry->pen);
+        straight_line(page, x, y, x + LEGEND_SAMPLE_WIDTH, y);
+    }
+    draw_marker(page, &entry->pen, middle, y);
+}

@@ -1,0 +1,61 @@
+#include "analysis/style.h"
+
+#include <math.h>
+#include <string.h>
+
+struct experiment_style {
+    const char *suite, *experiment;
+    struct plot_colour colour;
+    enum plot_marker marker;
+};
+
+/* Wide enough for a suite's main experiments; a new one takes a row here. */
+static const struct experiment_style table[] = {
+    {"moe-vs-dense", "dense", {0.0, 0.0, 0.0}, MARKER_CIRCLE},
+    {"moe-vs-dense", "baseline", {0x00 / 255.0, 0x72 / 255.0, 0xb2 / 255.0}, MARKER_SQUARE},
+    {"moe-vs-dense", "top2", {0xd5 / 255.0, 0x5e / 255.0, 0x00 / 255.0}, MARKER_TRIANGLE},
+    {"moe-vs-dense", "strong_reg", {0x00 / 255.0, 0x9e / 255.0, 0x73 / 255.0}, MARKER_DIAMOND},
+    {"moe-vs-dense", "throughput_opt", {0xcc / 255.0, 0x79 / 255.0, 0xa7 / 255.0}, MARKER_TRIANGLE_DOWN},
+};
+
+moe_status style_of_experiment(const char *suite, const char *experiment, struct plot_pen *out_pen,
+                               moe_err *err) {
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (strcmp(table[i].suite, suite) != 0 || strcmp(table[i].experiment, experiment) != 0) continue;
+        *out_pen = (struct plot_pen){.colour = table[i].colour,
+                                     .width = STYLE_LINE_WIDTH,
+                                     .marker = table[i].marker,
+                                     .marker_size = STYLE_MARKER_SIZE};
+        return MOE_OK;
+    }
+    return moe_fail(err, MOE_ENOTFOUND, "%s/%s has no colour: add it to the table in analysis/style.c", suite,
+                    experiment);
+}
+
+struct plot_colour style_forward(void) {
+    return STYLE_SKY;
+}
+
+struct plot_colour style_backward(void) {
+    return STYLE_ORANGE;
+}
+
+struct plot_colour style_optimizer(void) {
+    return STYLE_BLACK;
+}
+
+struct plot_colour style_sequential(double at) {
+    /* viridis at ninths (Smith and van der Walt 2015, CC0), linear in between */
+    static const double anchors[][3] = {
+        {0.267, 0.005, 0.329}, {0.282, 0.157, 0.471}, {0.243, 0.290, 0.538}, {0.192, 0.408, 0.557},
+        {0.149, 0.510, 0.557}, {0.122, 0.619, 0.537}, {0.208, 0.718, 0.475}, {0.427, 0.804, 0.349},
+        {0.706, 0.871, 0.173}, {0.993, 0.906, 0.144},
+    };
+    const double scaled = fmin(1.0, fmax(0.0, at)) * 9.0;
+    const int below = scaled >= 9.0 ? 8 : (int)scaled;
+    const double rest = scaled - below;
+    const double *a = anchors[below];
+    const double *b = anchors[below + 1];
+    return (struct plot_colour){a[0] + rest * (b[0] - a[0]), a[1] + rest * (b[1] - a[1]),
+                                a[2] + rest * (b[2] - a[2])};
+}
