@@ -56,7 +56,7 @@ static bool write_image(png_structp png, png_infop info, const struct plot_image
                  PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     /* One filter for all rows, since libpng's choice per row is its own affair; "up" suits lines and flat
      * areas. */
-    png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_UP);
+    png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_NONE);
     png_set_compression_level(png, 9);
     png_set_compression_mem_level(png, 8);
     png_set_compression_window_bits(png, 15);
