@@ -1,4 +1,4 @@
-/* reader.h - reading a sealed or a live run. Nothing in a file can crash it: sizes are checked against the schema first. */
+/* reader.h - reading a sealed or a live run. */
 #ifndef RECORD_READER_H
 #define RECORD_READER_H
 
@@ -9,14 +9,18 @@ struct run_reader;
 struct run_info {
     char suite[64], source[8], experiment[128], protocol[32], tier[16];
     uint64_t seed;
-    char status[16];      /* "complete" or "live" */
-    char outcome[32];     /* "" while live */
-    char digest[65];      /* "" while live */
+    char status[16];  /* "complete" or "live" */
+    char outcome[32]; /* "" while live */
+    char digest[65];  /* "" while live */
     struct run_axes axes;
     int64_t rows[RUN_SERIES_COUNT];
 };
 
-/* Opens X.h5, or X.h5.live when the run is not sealed (SWMR read). MOE_ENOTFOUND, MOE_EFORMAT (names the dataset). */
+/* Opens X.h5, or X.h5.live when the run is not sealed; a path that ends in ".live" is read as a live file. A
+ * reader is a copy of the run as it was when opened: to follow a live run, open it again. The file is read by
+ * a forked child with limits on time and memory, so a damaged one is an error, never a crash. A process
+ * cannot read the live file that it writes itself. MOE_ENOTFOUND, MOE_EIO, MOE_EFORMAT (names the dataset).
+ */
 moe_status run_reader_open(const char *path, struct run_reader **out_reader, moe_err *err);
 void run_reader_close(struct run_reader *r); /* NULL is allowed */
 
@@ -26,15 +30,23 @@ const char *run_reader_domain(const struct run_reader *r, int32_t domain);      
 int32_t run_reader_layer_number(const struct run_reader *r, int32_t moe_layer); /* -1 if out of range */
 const char *run_reader_config_json(const struct run_reader *r);
 const char *run_reader_counts_json(const struct run_reader *r);
+const char *run_reader_config_toml(const struct run_reader *r);
 /* A /provenance attribute, or NULL. */
 const char *run_reader_fact(const struct run_reader *r, const char *name);
+/* All /provenance attributes, by name; returns their number. */
+int32_t run_reader_facts(const struct run_reader *r, const struct run_fact **out_facts);
 
-/* One dataset as double, row-major, malloc'ed; dims [<= 4]. name is the path, "/train/loss_ce". MOE_ENOTFOUND names the
- * datasets that exist. */
+/* Path of the index-th dataset that run_reader_array() can read, NULL behind the last. */
+#define RUN_DATASET_PATH_MAX 96
+const char *run_reader_dataset(const struct run_reader *r, int32_t index, char path[RUN_DATASET_PATH_MAX]);
+
+/* One dataset as double, row-major, malloc'ed; dims [<= 4]. name is the path, "/train/loss_ce". MOE_ENOTFOUND
+ * names the datasets that exist. */
 moe_status run_reader_array(struct run_reader *r, const char *name, double **out_values, int64_t dims[4],
                             int32_t *out_rank, moe_err *err);
 
-/* Recomputes the content digest (config, metrics, routing; not /timing, /provenance) from the data: 64 hex digits. */
+/* Recomputes the content digest (config, metrics, routing; not /timing, /provenance) from the data: 64 hex
+ * digits. */
 moe_status run_reader_digest(struct run_reader *r, char digest_hex[65], moe_err *err);
 
 #endif
