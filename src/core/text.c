@@ -74,6 +74,10 @@ void text_free(struct text *t) {
 }
 
 void text_number(double value, char out[TEXT_NUMBER_MAX]) {
+    if (value > -1e15 && value < 1e15 && value == (double)(int64_t)value) { /* 10000 rather than 1e+04 */
+        snprintf(out, TEXT_NUMBER_MAX, "%.0f", value);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(out, TEXT_NUMBER_MAX, "%.*g", digits, value);
         if (strtod(out, NULL) == value) return;

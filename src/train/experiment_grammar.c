@@ -1,0 +1,339 @@
+#include "train/experiment_grammar.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/config_internal.h"
+#include "core/text.h"
+#include "core/toml_shim.h"
+#include "train/experiment.h"
+
+#define MEMBERS_MAX    8
+#define NAME_MAX_BYTES 64
+
+enum shape {
+    SHAPE_STRING,
+    SHAPE_STRINGS, /* a string or a list of strings */
+    SHAPE_BOOL,
+    SHAPE_TABLE,  /* one table */
+    SHAPE_TABLES, /* a table per name that the user chooses */
+    SHAPE_AXES
+};
+
+struct table_grammar {
+    const char *what;
+    bool sections; /* holds [model], [moe], [data], [train] */
+    struct member {
+        const char *name;
+        enum shape shape;
+        const struct table_grammar *inner;
+    } members[MEMBERS_MAX]; /* ends with a NULL name */
+};
+
+static const struct table_grammar layer = {"layer", true, {{NULL, SHAPE_STRING, NULL}}};
+static const struct table_grammar protocol = {"protocol", true, {{"doc", SHAPE_STRING, NULL}}};
+static const struct table_grammar tier = {
+    "tier", true, {{"doc", SHAPE_STRING, NULL}, {"protocol", SHAPE_TABLES, &layer}}};
+static const struct table_grammar experiment_tier = {"tier", true, {{"protocol", SHAPE_TABLES, &layer}}};
+static const struct table_grammar experiment = {"experiment",
+                                                true,
+                                                {{"inherit", SHAPE_STRING, NULL},
+                                                 {"doc", SHAPE_STRING, NULL},
+                                                 {"abstract", SHAPE_BOOL, NULL},
+                                                 {"protocols", SHAPE_STRINGS, NULL},
+                                                 {"tiers", SHAPE_STRINGS, NULL},
+                                                 {"axes", SHAPE_AXES, NULL},
+                                                 {"protocol", SHAPE_TABLES, &layer},
+                                                 {"tier", SHAPE_TABLES, &experiment_tier}}};
+static const struct table_grammar whole_file = {"file",
+                                                false,
+                                                {{"title", SHAPE_STRING, NULL},
+                                                 {"source", SHAPE_STRING, NULL},
+                                                 {"inherit", SHAPE_STRINGS, NULL},
+                                                 {"include", SHAPE_STRINGS, NULL},
+                                                 {"base", SHAPE_TABLE, &layer},
+                                                 {"protocol", SHAPE_TABLES, &protocol},
+                                                 {"tier", SHAPE_TABLES, &tier},
+                                                 {"experiment", SHAPE_TABLES, &experiment}}};
+
+struct source_file {
+    const char *path;
+    const json_t *lines;
+};
+
+const char *leaf_place(const json_t *leaf) {
+    return json_string_value(json_array_get(leaf, 0));
+}
+
+json_t *leaf_value(const json_t *leaf) {
+    return json_array_get(leaf, 1);
+}
+
+bool grammar_is_name(const char *name) {
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    const size_t length = strlen(name);
+    return length > 0 && length <= NAME_MAX_BYTES && name[strspn(name, allowed)] == 0;
+}
+
+/* The place of a key: malloc'ed "FILE:LINE". */
+static moe_status make_place(const struct source_file *file, const char *path, char **out_place,
+                             moe_err *err) {
+    struct text t = {0};
+    const int line = toml_line(file->lines, path);
+    text_append(&t, "%s", file->path);
+    if (line > 0) text_append(&t, ":%d", line);
+    const moe_status status = text_take(&t, out_place, err);
+    text_free(&t);
+    return status;
+}
+
+static moe_status make_path(const char *outer, const char *name, char **out_path, moe_err *err) {
+    struct text t = {0};
+    text_append(&t, "%s%s%s", outer, *outer != 0 ? "." : "", name);
+    const moe_status status = text_take(&t, out_path, err);
+    text_free(&t);
+    return status;
+}
+
+static moe_status add_leaf(json_t *table, const char *name, const char *place, json_t *value, moe_err *err) {
+    moe_status status = MOE_OK;
+    json_t *leaf = json_pack("[s,O]", place, value);
+    moe_check(leaf != NULL && json_object_set(table, name, leaf) == 0, err, MOE_ENOMEM, "no memory for %s",
+              name);
+out:
+    json_decref(leaf);
+    return status;
+}
+
+static moe_status add_table(json_t *table, const char *name, json_t **out_inner, moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_check(json_object_set_new(table, name, json_object()) == 0, err, MOE_ENOMEM, "no memory for %s",
+              name);
+    *out_inner = json_object_get(table, name);
+out:
+    return status;
+}
+
+static bool is_section(const char *name) {
+    const size_t length = strlen(name);
+    for (size_t i = 0; i < EXPERIMENT_KEYS.count; i++) {
+        const char *key = EXPERIMENT_KEYS.keys[i].name;
+        if (strncmp(key, name, length) == 0 && key[length] == '.') return true;
+    }
+    return false;
+}
+
+/* [SECTION]: every key is checked against the table of keys. */
+static moe_status convert_section(const struct source_file *file, const char *path, const char *section,
+                                  json_t *table, json_t *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    char *inner = NULL, *place = NULL, *full = NULL;
+    const char *name;
+    json_t *value;
+    json_object_foreach(table, name, value) {
+        moe_try(make_path(path, name, &inner, err));
+        moe_try(make_place(file, inner, &place, err));
+        moe_try(make_path(section, name, &full, err));
+        moe_try(config_check(&EXPERIMENT_KEYS, full, value, place, err));
+        moe_try(add_leaf(out, name, place, value, err));
+        free(inner);
+        free(place);
+        free(full);
+        inner = place = full = NULL;
+    }
+out:
+    free(inner);
+    free(place);
+    free(full);
+    return status;
+}
+
+static moe_status check_axis(const char *key, json_t *values, const char *place, moe_err *err) {
+    moe_status status = MOE_OK;
+    char text[NAME_MAX_BYTES];
+    const bool is_list = json_is_array(values) && json_array_size(values) > 0;
+    moe_check(is_list, err, MOE_ECONFIG, "%s: axis %s: this is no list of values, such as [1, 2, 4]", place,
+              key);
+    for (size_t i = 0; i < json_array_size(values); i++) {
+        json_t *value = json_array_get(values, i);
+        moe_try(config_check(&EXPERIMENT_KEYS, key, value, place, err));
+        const bool is_scalar =
+            !json_is_array(value) && config_scalar_text(value, text, sizeof text, NULL) == MOE_OK;
+        moe_check(is_scalar, err, MOE_ECONFIG, "%s: axis %s: each value must be one short scalar", place,
+                  key);
+        moe_check(strpbrk(text, ",=/@ ") == NULL && text[0] != 0, err, MOE_ECONFIG,
+                  "%s: axis %s: \"%s\" cannot stand in the name of a run (no ',', '=', '/', '@' or space)",
+                  place, key, text);
+        for (size_t j = 0; j < i; j++)
+            moe_check(!json_equal(value, json_array_get(values, j)), err, MOE_ECONFIG,
+                      "%s: axis %s: %s stands there twice", place, key, text);
+    }
+out:
+    return status;
+}
+
+/* [experiment.X.axes]: "SECTION.KEY" = [...] and SECTION.KEY = [...] mean the same. */
+static moe_status convert_axes(const struct source_file *file, const char *path, const char *key_so_far,
+                               json_t *table, json_t *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    char *inner = NULL, *place = NULL, *key = NULL;
+    const char *name;
+    json_t *value;
+    json_object_foreach(table, name, value) {
+        moe_try(make_path(path, name, &inner, err));
+        moe_try(make_place(file, inner, &place, err));
+        moe_try(make_path(key_so_far, name, &key, err));
+        if (json_is_object(value)) {
+            moe_try(convert_axes(file, inner, key, value, out, err));
+        } else {
+            moe_try(check_axis(key, value, place, err));
+            moe_check(json_object_get(out, key) == NULL, err, MOE_ECONFIG, "%s: axis %s stands there twice",
+                      place, key);
+            moe_try(add_leaf(out, key, place, value, err));
+        }
+        free(inner);
+        free(place);
+        free(key);
+        inner = place = key = NULL;
+    }
+out:
+    free(inner);
+    free(place);
+    free(key);
+    return status;
+}
+
+static moe_status convert_table(const struct source_file *file, const char *path,
+                                const struct table_grammar *grammar, json_t *table, json_t *out,
+                                moe_err *err);
+
+/* A table of tables, such as [protocol]: names are the user's. */
+static moe_status convert_named(const struct source_file *file, const char *path,
+                                const struct table_grammar *grammar, json_t *table, json_t *out,
+                                moe_err *err) {
+    moe_status status = MOE_OK;
+    char *inner = NULL, *place = NULL;
+    const char *name;
+    json_t *value, *to = NULL;
+    json_object_foreach(table, name, value) {
+        moe_try(make_path(path, name, &inner, err));
+        moe_try(make_place(file, inner, &place, err));
+        moe_check(json_is_object(value), err, MOE_ECONFIG, "%s: %.200s: a table is expected: [%.200s]", place,
+                  name, inner);
+        moe_check(grammar_is_name(name), err, MOE_ECONFIG,
+                  "%s: '%.100s' is no name: 1 to %d letters, digits, '_' and '-'", place, name,
+                  NAME_MAX_BYTES);
+        moe_try(add_table(out, name, &to, err));
+        moe_try(convert_table(file, inner, grammar, value, to, err));
+        free(inner);
+        free(place);
+        inner = place = NULL;
+    }
+out:
+    free(inner);
+    free(place);
+    return status;
+}
+
+static moe_status check_strings(const char *name, json_t *value, const char *place, moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_check(json_is_string(value) || json_is_array(value), err, MOE_ECONFIG,
+              "%s: %s: a string or a list of strings is expected", place, name);
+    for (size_t i = 0; i < json_array_size(value); i++)
+        moe_check(json_is_string(json_array_get(value, i)), err, MOE_ECONFIG,
+                  "%s: %s: a list of strings is expected", place, name);
+out:
+    return status;
+}
+
+static moe_status convert_member(const struct source_file *file, const char *path,
+                                 const struct member *member, json_t *value, const char *place, json_t *out,
+                                 moe_err *err) {
+    moe_status status = MOE_OK;
+    json_t *inner = NULL;
+    switch (member->shape) {
+    case SHAPE_STRING:
+        moe_check(json_is_string(value), err, MOE_ECONFIG, "%s: %s: a string is expected", place,
+                  member->name);
+        return add_leaf(out, member->name, place, value, err);
+    case SHAPE_BOOL:
+        moe_check(json_is_boolean(value), err, MOE_ECONFIG, "%s: %s: true or false is expected", place,
+                  member->name);
+        return add_leaf(out, member->name, place, value, err);
+    case SHAPE_STRINGS:
+        moe_try(check_strings(member->name, value, place, err));
+        return add_leaf(out, member->name, place, value, err);
+    default:
+        moe_check(json_is_object(value), err, MOE_ECONFIG, "%s: %s: a table is expected", place,
+                  member->name);
+        moe_try(add_table(out, member->name, &inner, err));
+        if (member->shape == SHAPE_AXES) return convert_axes(file, path, "", value, inner, err);
+        if (member->shape == SHAPE_TABLES) return convert_named(file, path, member->inner, value, inner, err);
+        return convert_table(file, path, member->inner, value, inner, err);
+    }
+out:
+    return status;
+}
+
+static moe_status unknown_member(const struct table_grammar *grammar, const char *name, const char *place,
+                                 moe_err *err) {
+    static const char *const sections[] = {"model", "moe", "data", "train"};
+    const char *known[MEMBERS_MAX + 4];
+    size_t count = 0;
+    for (size_t i = 0; i < MEMBERS_MAX && grammar->members[i].name != NULL; i++)
+        known[count++] = grammar->members[i].name;
+    for (size_t i = 0; grammar->sections && i < 4; i++)
+        known[count++] = sections[i];
+    struct text what = {0};
+    text_append(&what, "key or table of a %s", grammar->what);
+    const moe_status status =
+        config_unknown(MOE_ECONFIG, what.data != NULL ? what.data : "key", name, known, count, place, err);
+    text_free(&what);
+    return status;
+}
+
+static moe_status convert_table(const struct source_file *file, const char *path,
+                                const struct table_grammar *grammar, json_t *table, json_t *out,
+                                moe_err *err) {
+    moe_status status = MOE_OK;
+    char *inner = NULL, *place = NULL;
+    const char *name;
+    json_t *value, *to = NULL;
+    json_object_foreach(table, name, value) {
+        const struct member *member = NULL;
+        for (size_t i = 0; i < MEMBERS_MAX && grammar->members[i].name != NULL; i++)
+            if (strcmp(grammar->members[i].name, name) == 0) member = &grammar->members[i];
+        moe_try(make_path(path, name, &inner, err));
+        moe_try(make_place(file, inner, &place, err));
+        if (member != NULL) {
+            moe_try(convert_member(file, inner, member, value, place, out, err));
+        } else if (grammar->sections && is_section(name)) {
+            moe_check(json_is_object(value), err, MOE_ECONFIG, "%s: %s: a table is expected: [%.200s]", place,
+                      name, inner);
+            moe_try(add_table(out, name, &to, err));
+            moe_try(convert_section(file, inner, name, value, to, err));
+        } else {
+            moe_try(unknown_member(grammar, name, place, err));
+        }
+        free(inner);
+        free(place);
+        inner = place = NULL;
+    }
+out:
+    free(inner);
+    free(place);
+    return status;
+}
+
+moe_status grammar_convert(const char *path, const json_t *root, const json_t *lines, json_t **out_tree,
+                           moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct source_file file = {path, lines};
+    json_t *tree = json_object();
+    moe_check(tree != NULL, err, MOE_ENOMEM, "no memory for %s", path);
+    moe_try(convert_table(&file, "", &whole_file, (json_t *)root, tree, err));
+    *out_tree = json_incref(tree);
+out:
+    json_decref(tree);
+    return status;
+}

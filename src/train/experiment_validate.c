@@ -1,0 +1,193 @@
+/* experiment_validate.c - combinations of keys that no run can have, each with what to do about it. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/experiment_internal.h"
+
+#define DESCRIPTION_MAX 320
+
+/* The experiment under test and where its values were written. */
+struct subject {
+    const struct experiment *e;
+    const struct config *config; /* NULL: places are not known */
+    moe_err *err;
+};
+
+/* "KEY = VALUE (FILE:LINE)" in the caller's buffer. */
+static const char *say(const struct subject *s, const char *key, char out[DESCRIPTION_MAX]) {
+    config_describe(s->config, &EXPERIMENT_KEYS, s->e, key, out, DESCRIPTION_MAX);
+    return out;
+}
+
+/* Fails with: A <relation> B: <advice>. `b` may be NULL. */
+static moe_status clash(const struct subject *s, const char *a, const char *relation, const char *b,
+                        const char *advice) {
+    char first[DESCRIPTION_MAX], second[DESCRIPTION_MAX];
+    return moe_fail(s->err, MOE_ECONFIG, "%s %s%s%s: %s", say(s, a, first), relation, b != NULL ? " " : "",
+                    b != NULL ? say(s, b, second) : "", advice);
+}
+
+#define refuse_if(condition, a, relation, b, advice)                                                         \
+    do {                                                                                                     \
+        if (condition) return clash(s, (a), (relation), (b), (advice));                                      \
+    } while (0)
+
+static int compare_layers(const void *a, const void *b) {
+    const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+moe_status experiment_resolve(struct experiment *e, const struct config *config, moe_err *err) {
+    const struct subject subject = {e, config, err}, *s = &subject;
+    struct model_config *m = &e->model;
+    struct moe_config *moe = &e->moe;
+    if (m->num_key_value_heads == 0) m->num_key_value_heads = m->num_attention_heads;
+    if (m->head_dim == 0) {
+        refuse_if(m->hidden_size % m->num_attention_heads != 0, "model.hidden_size", "is no multiple of",
+                  "model.num_attention_heads", "choose heads that divide the width, or set model.head_dim");
+        m->head_dim = m->hidden_size / m->num_attention_heads;
+    }
+    if (moe->num_layers < 0) { /* "all" */
+        moe->num_layers = m->num_hidden_layers;
+        for (int32_t i = 0; i < moe->num_layers; i++)
+            moe->layers[i] = i;
+    }
+    qsort(moe->layers, (size_t)moe->num_layers, sizeof moe->layers[0], compare_layers);
+    if (moe->intermediate_size == 0) moe->intermediate_size = m->intermediate_size;
+    if (e->train.micro_batch_size == 0) e->train.micro_batch_size = e->train.batch_size;
+    return MOE_OK;
+}
+
+static moe_status check_model(const struct subject *s) {
+    const struct model_config *m = &s->e->model;
+    refuse_if(m->num_key_value_heads < 1, "model.num_key_value_heads", "is too small", NULL,
+              "use at least 1");
+    refuse_if(m->head_dim < 1, "model.head_dim", "is too small", NULL, "use at least 1");
+    refuse_if(m->num_attention_heads % m->num_key_value_heads != 0, "model.num_attention_heads",
+              "is no multiple of", "model.num_key_value_heads",
+              "each key-value head serves equally many query heads");
+    refuse_if((int64_t)m->num_attention_heads * m->head_dim > 1 << 24, "model.num_attention_heads",
+              "is too many for", "model.head_dim", "their product must stay below 2^24");
+    refuse_if(m->positions == POSITIONS_ROPE && m->head_dim % 2 != 0, "model.head_dim", "is odd, but with",
+              "model.positions", "rotation works on pairs: use an even head_dim");
+    return MOE_OK;
+}
+
+static moe_status check_moe_layers(const struct subject *s) {
+    const struct moe_config *moe = &s->e->moe;
+    refuse_if(moe->num_layers < 0 || moe->num_layers > MODEL_MAX_LAYERS, "model.num_hidden_layers",
+              "does not fit the number of layers in", "moe.layers", "list each layer once");
+    for (int32_t i = 0; i < moe->num_layers; i++) {
+        refuse_if(moe->layers[i] < 0 || moe->layers[i] >= s->e->model.num_hidden_layers, "moe.layers",
+                  "names a layer that does not exist with", "model.num_hidden_layers",
+                  "layers count from 0 to one less than their number");
+        refuse_if(i > 0 && moe->layers[i] == moe->layers[i - 1], "moe.layers", "names a layer twice", NULL,
+                  "list each layer once");
+        refuse_if(i > 0 && moe->layers[i] < moe->layers[i - 1], "moe.layers", "is not in ascending order",
+                  NULL, "sort the list");
+    }
+    return MOE_OK;
+}
+
+static moe_status check_moe(const struct subject *s) {
+    const struct moe_config *moe = &s->e->moe;
+    const struct train_config *t = &s->e->train;
+    if (moe->num_layers == 0) return MOE_OK; /* a dense model does not read the other keys */
+    const int64_t tokens = (int64_t)t->micro_batch_size * s->e->data.sequence_length;
+    refuse_if(moe->num_active_experts > moe->num_experts, "moe.num_active_experts", "is more than",
+              "moe.num_experts", "a token cannot use more experts than there are");
+    refuse_if(moe->intermediate_size < 1, "moe.intermediate_size", "is too small", NULL, "use at least 1");
+    refuse_if(moe->temperature_epochs == 0 && moe->temperature_end != moe->temperature_start,
+              "moe.temperature_end", "is never reached with", "moe.temperature_epochs",
+              "set the epochs over which it moves, or equal temperatures");
+    refuse_if(moe->dense_epochs >= t->max_epochs, "moe.dense_epochs", "leaves no sparse epoch within",
+              "train.max_epochs",
+              "lower it; for soft routing throughout set num_active_experts = num_experts");
+    refuse_if(tokens * moe->num_experts > INT32_MAX, "moe.num_experts", "is too many for the tokens of",
+              "train.micro_batch_size", "lower train.micro_batch_size or data.sequence_length");
+    refuse_if(moe->capacity_factor < 0, "moe.capacity_factor", "is negative", NULL,
+              "use 0 for dropless routing");
+    refuse_if(moe->capacity_factor > 0 && floor((double)(tokens * moe->num_active_experts) /
+                                                moe->num_experts * moe->capacity_factor) < 1,
+              "moe.capacity_factor", "gives each expert less than one slot with", "train.micro_batch_size",
+              "raise the factor, or set 0 for dropless routing");
+    return MOE_OK;
+}
+
+static moe_status check_text(const struct subject *s) {
+    const struct data_config *d = &s->e->data;
+    refuse_if(d->num_train_files == 0, "data.train_files", "is empty, but with", "data.source",
+              "name the text files to train on");
+    refuse_if(d->num_validation_files == 0, "data.validation_files", "is empty, but with", "data.source",
+              "name the text files to evaluate on");
+    refuse_if(d->tokenizer == TOKENIZER_BYTE && s->e->model.vocab_size < 256, "model.vocab_size",
+              "is too small for", "data.tokenizer", "bytes need at least 256");
+    refuse_if(d->tokenizer == TOKENIZER_WORD && s->e->model.vocab_size < 3, "model.vocab_size",
+              "is too small for", "data.tokenizer", "two ids are reserved: use at least 3");
+    refuse_if(d->tokenizer == TOKENIZER_SENTENCEPIECE && d->tokenizer_file[0] == 0, "data.tokenizer_file",
+              "is empty, but with", "data.tokenizer", "name the SentencePiece model");
+    return MOE_OK;
+}
+
+static moe_status check_data(const struct subject *s) {
+    const struct data_config *d = &s->e->data;
+    const struct model_config *m = &s->e->model;
+    refuse_if(m->positions == POSITIONS_LEARNED && d->sequence_length > m->max_position_embeddings,
+              "data.sequence_length", "is longer than", "model.max_position_embeddings",
+              "learned positions end there: shorten the sequence or add positions");
+    if (d->source == DATA_TEXT) {
+        const moe_status status = check_text(s);
+        if (status != MOE_OK) return status;
+    }
+    refuse_if(d->source != DATA_TEXT && d->train_tokens == 0, "data.train_tokens", "means all, but with",
+              "data.source", "generated data has no end: give a number");
+    refuse_if(d->source != DATA_TEXT && d->validation_tokens == 0, "data.validation_tokens",
+              "means all, but with", "data.source", "generated data has no end: give a number");
+    refuse_if(d->train_tokens > 0 && d->train_tokens <= d->sequence_length, "data.train_tokens",
+              "is not enough for one sequence and its next token of", "data.sequence_length",
+              "use more tokens or shorter sequences");
+    refuse_if(d->validation_tokens > 0 && d->validation_tokens <= d->sequence_length,
+              "data.validation_tokens", "is not enough for one sequence and its next token of",
+              "data.sequence_length", "use more tokens or shorter sequences");
+    return MOE_OK;
+}
+
+int64_t experiment_planned_steps(const struct experiment *e) {
+    if (e->data.train_tokens == 0) return e->train.max_steps;
+    const int64_t sequences = (e->data.train_tokens - 1) / e->data.sequence_length;
+    const int64_t per_epoch = (sequences + e->train.batch_size - 1) / e->train.batch_size;
+    const int64_t by_epochs =
+        per_epoch > INT64_MAX / e->train.max_epochs ? INT64_MAX : per_epoch * e->train.max_epochs;
+    return e->train.max_steps > 0 && e->train.max_steps < by_epochs ? e->train.max_steps : by_epochs;
+}
+
+static moe_status check_train(const struct subject *s) {
+    const struct train_config *t = &s->e->train;
+    const int64_t steps = experiment_planned_steps(s->e);
+    const char *length = t->max_steps > 0 && t->max_steps == steps ? "train.max_steps" : "train.max_epochs";
+    refuse_if(t->micro_batch_size < 1 || t->batch_size % t->micro_batch_size != 0, "train.batch_size",
+              "is no multiple of", "train.micro_batch_size", "a step is a whole number of micro-batches");
+    refuse_if((int64_t)t->micro_batch_size * s->e->data.sequence_length > INT32_MAX / 8,
+              "train.micro_batch_size", "is too large for", "data.sequence_length",
+              "accumulate gradients over smaller micro-batches");
+    refuse_if(steps > 0 && t->patience > 0 && t->eval_steps > steps, "train.patience",
+              "waits for an evaluation that never comes with", "train.eval_steps",
+              "the run has fewer steps: evaluate more often, or set patience = 0");
+    refuse_if(steps > 0 && t->warmup_steps > steps && !t->allow_unfinished_warmup, "train.warmup_steps",
+              "is longer than the run of", length, "shorten it, or set train.allow_unfinished_warmup = true");
+    return MOE_OK;
+}
+
+moe_status experiment_check(const struct experiment *e, const struct config *config, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct subject subject = {e, config, err};
+    moe_try(check_model(&subject));
+    moe_try(check_moe_layers(&subject));
+    moe_try(check_data(&subject));
+    moe_try(check_train(&subject));
+    moe_try(check_moe(&subject));
+out:
+    return status;
+}
