@@ -27,6 +27,7 @@ static const struct norm_case norm_cases[] = {
 static void norm_label(struct parity *t, const struct norm_case *c) {
     parity_case(t, "kind %d rows %d width %d gaps %d %d offset %g accumulate %d", (int)c->kind, (int)c->rows,
                 c->width, (int)c->x_gap, (int)c->y_gap, (double)c->offset, c->accumulate);
+    parity_needs(t, c->rows, 0, 0, c->width);
 }
 
 static float *norm_input(struct parity *t, const struct norm_case *c) {
@@ -180,6 +181,7 @@ static void attention_label(struct parity *t, const struct attention_case *c) {
     parity_case(t, "batch %d seq %d heads %d kv %d head_dim %d packed %d gap %d dropout %g spread %g",
                 (int)c->batch, (int)c->seq, c->heads, c->kv_heads, c->head_dim, c->packed, c->gap,
                 (double)c->p, (double)c->spread);
+    parity_needs(t, c->batch * c->seq, 0, c->seq, (int64_t)c->heads * c->head_dim);
 }
 
 static void call_attention_forward(struct device *dev, void *const *p, const void *args, double *host) {
@@ -267,6 +269,7 @@ static void rope_agrees(void **state) {
         parity_case(t, "rows %d seq %d heads %d head_dim %d gap %d theta %g interleaved %d inverse %d",
                     (int)c->rows, (int)c->seq, c->heads, c->head_dim, c->gap, (double)c->theta,
                     c->interleaved, c->inverse);
+        parity_needs(t, c->rows, 0, c->seq, width);
         parity_rows(t, "x", PARITY_INOUT, PARITY_ACT, c->rows, width, width + c->gap, 1.0f);
         parity_run(t, call_rope, c);
     }

@@ -36,6 +36,7 @@ static void activation_input(struct parity *t, const struct activation_case *c, 
 static void activation_label(struct parity *t, const struct activation_case *c) {
     parity_case(t, "kind %d rows %d width %d dropout %g alias %d", (int)c->kind, (int)c->rows, c->width,
                 (double)c->p, c->alias);
+    parity_needs(t, c->rows, 0, 0, activation_inputs(c) / c->rows);
 }
 
 static void call_activation_forward(struct device *dev, void *const *p, const void *args, double *host) {

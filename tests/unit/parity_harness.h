@@ -6,7 +6,8 @@
  * - guards and inputs are as they were;
  * - what the reference did not write, the tested backend did not write;
  * - what the reference wrote is finite and agrees within the operation's limit (integers: exactly);
- * - the tested backend gives the same bits with another number of threads, and again on a second call.
+ * - the tested backend gives the same bits with another number of threads and scratch planned for just this
+ * case's sizes, and again on a second call.
  */
 #ifndef PARITY_HARNESS_H
 #define PARITY_HARNESS_H
@@ -59,7 +60,10 @@ struct parity_slot {
 struct parity {
     const char *op;
     double limit;
-    struct device *reference, *one, *three; /* three: the tested backend with three threads */
+    const char *backend;            /* name of the tested one */
+    struct device *reference, *one; /* one: the tested backend with one thread and room for every case */
+    struct device *three;           /* the tested backend with three threads, opened for just this case */
+    struct device_options needs;    /* the sizes of this case */
     uint64_t seed;
     uint32_t cases;
     int failures;
@@ -130,6 +134,7 @@ static inline void parity_drop_case(struct parity *t) {
     }
     memset(t->slot, 0, sizeof t->slot);
     memset(t->host, 0, sizeof t->host);
+    t->needs = (struct device_options){.threads = 3};
     t->slots = 0;
     t->drawn = 0;
 }
@@ -143,6 +148,15 @@ static inline void parity_case(struct parity *t, const char *fmt, ...) {
     va_start(args, fmt);
     vsnprintf(t->label, sizeof t->label, fmt, args);
     va_end(args);
+}
+
+/* The sizes that the case's device is opened for; what is not said is 0. */
+static inline void parity_needs(struct parity *t, int64_t rows, int32_t vocab, int64_t seq, int64_t width) {
+    t->needs = (struct device_options){.threads = 3,
+                                       .max_rows = rows,
+                                       .max_vocab = vocab,
+                                       .max_seq = (int32_t)seq,
+                                       .max_width = (int32_t)width};
 }
 
 static inline void *parity_slot_add(struct parity *t, const char *name, enum parity_role role,
@@ -388,10 +402,7 @@ static inline void parity_compare_bits(struct parity *t, const struct parity_slo
         parity_fail(t, "%s differs from call to call", s->name);
 }
 
-static inline void parity_run(struct parity *t, parity_call call, const void *args) {
-    parity_round(t);
-    for (int side = 0; side < PARITY_SIDES; side++)
-        parity_execute(t, side, call, args);
+static inline void parity_compare(struct parity *t) {
     for (int i = 0; i < t->slots; i++) {
         const struct parity_slot *s = &t->slot[i];
         parity_compare_bits(t, s);
@@ -405,6 +416,17 @@ static inline void parity_run(struct parity *t, parity_call call, const void *ar
     if (memcmp(t->host[1], t->host[2], sizeof t->host[1]) != 0 ||
         memcmp(t->host[2], t->host[3], sizeof t->host[1]) != 0)
         parity_fail(t, "host results differ with threads or from call to call");
+}
+
+static inline void parity_run(struct parity *t, parity_call call, const void *args) {
+    moe_err err = {0};
+    if (device_open(t->backend, &t->needs, &t->three, &err) != MOE_OK) fail_msg("%s", err.message);
+    parity_round(t);
+    for (int side = 0; side < PARITY_SIDES; side++)
+        parity_execute(t, side, call, args);
+    parity_compare(t);
+    device_close(t->three);
+    t->three = NULL;
 }
 
 /* ---- one operation

@@ -31,6 +31,7 @@ static void linear_forward_agrees(void **state) {
     for (int i = 0; i < PARITY_COUNT(linear_cases); i++) {
         const struct linear_case *c = &linear_cases[i];
         parity_case(t, "rows %d in %d out %d bias %d", (int)c->rows, c->in, c->out, c->bias);
+        parity_needs(t, c->rows, 0, 0, c->in > c->out ? c->in : c->out);
         parity_acts(t, "y", PARITY_OUT, c->rows * c->out, 0.0f);
         parity_floor(t, 1.0);
         parity_acts(t, "x", PARITY_IN, c->rows * c->in, 1.0f);
@@ -55,6 +56,7 @@ static void linear_backward_agrees(void **state) {
         const struct linear_case *c = &linear_cases[i];
         parity_case(t, "rows %d in %d out %d dx %d dw %d dbias %d accumulate %d", (int)c->rows, c->in, c->out,
                     c->dx, c->dw, c->dbias, c->accumulate);
+        parity_needs(t, c->rows, 0, 0, c->in > c->out ? c->in : c->out);
         parity_acts(t, "dx", c->accumulate ? PARITY_INOUT : PARITY_OUT, c->rows * c->in, 0.1f);
         parity_floor(t, 0.1);
         parity_floats(t, "dw", PARITY_INOUT, (int64_t)c->out * c->in, 0.1f);
@@ -116,6 +118,7 @@ static void grouped_offsets(struct parity *t, const struct grouped_case *c, int3
 static void grouped_label(struct parity *t, const struct grouped_case *c) {
     parity_case(t, "experts %d rows %d of %d in %d out %d fill %d bias %d dx %d", c->experts, (int)c->used,
                 (int)c->max_rows, c->in, c->out, (int)c->fill, c->bias, c->dx);
+    parity_needs(t, c->max_rows, 0, 0, c->in > c->out ? c->in : c->out);
 }
 
 static void call_grouped_forward(struct device *dev, void *const *p, const void *args, double *host) {
@@ -205,6 +208,7 @@ static void embedding_forward_agrees(void **state) {
     for (int i = 0; i < PARITY_COUNT(embedding_cases); i++) {
         const struct embedding_case *c = &embedding_cases[i];
         parity_case(t, "rows %d seq %d hidden %d vocab %d", (int)c->rows, (int)c->seq, c->hidden, c->vocab);
+        parity_needs(t, c->rows, c->vocab, c->seq, c->hidden);
         parity_acts(t, "y", PARITY_OUT, c->rows * c->hidden, 0.0f);
         parity_floor(t, 1.0);
         embedding_tokens(t, c, parity_ints(t, "tokens", PARITY_IN, c->rows));
@@ -228,6 +232,7 @@ static void embedding_backward_agrees(void **state) {
     for (int i = 0; i < PARITY_COUNT(embedding_cases); i++) {
         const struct embedding_case *c = &embedding_cases[i];
         parity_case(t, "rows %d seq %d hidden %d vocab %d", (int)c->rows, (int)c->seq, c->hidden, c->vocab);
+        parity_needs(t, c->rows, c->vocab, c->seq, c->hidden);
         parity_floats(t, "dtable", PARITY_INOUT, (int64_t)c->vocab * c->hidden, 0.1f);
         parity_floor(t, 1.0);
         parity_floats(t, "dpositions", PARITY_INOUT, c->seq * c->hidden, 0.1f);

@@ -51,6 +51,7 @@ static void head_loss_agrees(void **state) {
         parity_case(t, "rows %d hidden %d vocab %d smoothing %g z %g targets %d gradient %d tied %d",
                     (int)c->rows, c->hidden, c->vocab, (double)c->label_smoothing, (double)c->z_coeff,
                     (int)c->targets, c->gradient, c->tied);
+        parity_needs(t, c->rows, c->vocab, 0, c->hidden);
         parity_floats(t, "nll", PARITY_OUT, c->rows, 0.0f);
         parity_floor(t, 0.5 * sqrt(c->hidden));
         parity_floats(t, "lse", PARITY_OUT, c->rows, 0.0f);

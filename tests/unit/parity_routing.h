@@ -42,6 +42,8 @@ static void router_label(struct parity *t, const struct router_case *c) {
         (int)c->shape.rows, c->shape.hidden, c->shape.experts, c->shape.top_k, (int)c->shape.kind,
         (double)c->shape.temperature, c->shape.renormalize, (double)c->shape.renormalize_eps, c->bias,
         c->tied);
+    parity_needs(t, c->shape.rows, 0, 0,
+                 c->shape.hidden > c->shape.experts ? c->shape.hidden : c->shape.experts);
 }
 
 /* Adds x, w, select_bias. Exact inputs are multiples of 1/4 small enough that any order of summation is
@@ -241,6 +243,7 @@ static void route_label(struct parity *t, const struct route_case *c) {
     parity_case(t, "rows %d experts %d top_k %d capacity %d policy %d keys %d hot %d hidden %d accumulate %d",
                 (int)c->shape.rows, c->shape.experts, c->shape.top_k, (int)c->shape.capacity,
                 (int)c->shape.policy, (int)c->keys, c->hot, c->hidden, c->accumulate);
+    parity_needs(t, c->shape.rows, 0, 0, c->hidden > c->shape.experts ? c->hidden : c->shape.experts);
 }
 
 static void call_route(struct device *dev, void *const *p, const void *args, double *host) {
@@ -410,6 +413,7 @@ static void sequence_histogram_agrees(void **state) {
             .shape = ROUTE(c->sequences * c->seq, c->experts, c->top_k, 0, DROP_BY_POSITION), .hot = c->hot};
         parity_case(t, "sequences %d of %d experts %d top_k %d bins %d hot %d", (int)c->sequences,
                     (int)c->seq, c->experts, c->top_k, c->bins, c->hot);
+        parity_needs(t, c->sequences * c->seq, 0, c->seq, c->experts);
         parity_slot_add(t, "hist", PARITY_OUT, PARITY_U16, (int64_t)c->experts * c->bins);
         route_choices(t, &choices, parity_ints(t, "index", PARITY_IN, c->sequences * c->seq * c->top_k));
         parity_run(t, call_sequence_histogram, c);
