@@ -6,7 +6,6 @@
 #include "core/file.h"
 #include "data/dataset.h"
 #include "data/spm_shim.h"
-#include "data/word_table.h"
 #include "data/words.h"
 
 enum { BYTE_IDS = 256, BYTE_BOUNDARY = 0, PART_BYTES = 1 << 20 };
@@ -107,15 +106,15 @@ out:
     return status;
 }
 
-moe_status tokenizer_fixed_words(const char *const *words, int32_t count, struct tokenizer **out_tokenizer,
-                                 moe_err *err) {
+moe_status tokenizer_from_words(const struct word_table *words, struct tokenizer **out_tokenizer,
+                                moe_err *err) {
     moe_status status = MOE_OK;
     struct tokenizer *t = NULL;
     moe_try(tokenizer_new(TOKENIZE_WORD, &t, err));
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < words->size; i++) {
+        const struct word *w = &words->words[i];
         int32_t number = 0;
-        moe_try(word_table_add(&t->words, words[i], (int64_t)strlen(words[i]), &number, err));
-        moe_check(number == i, err, MOE_EARG, "word %d, \"%s\", stands in the vocabulary twice", i, words[i]);
+        moe_try(word_table_add(&t->words, words->bytes + w->offset, w->length, &number, err));
     }
     *out_tokenizer = t;
     t = NULL;

@@ -20,6 +20,7 @@
 #include "core/status.h"
 #include "data/text_file.h"
 #include "data/token_buffer.h"
+#include "data/word_table.h"
 
 enum { TOKENIZER_UNK = 0, TOKENIZER_EOS = 1, TOKENIZER_FIRST_WORD = 2 }; /* ids of word tokenizers */
 
@@ -32,9 +33,9 @@ moe_status tokenizer_bytes(struct tokenizer **out_tokenizer, moe_err *err);
 moe_status tokenizer_learn_words(const struct text_file *texts, int32_t count, int64_t max_tokens,
                                  int32_t vocab_size, struct tokenizer **out_tokenizer, moe_err *err);
 
-/* Words given: word i gets id 2 + i. They are copied. A word that occurs twice is MOE_EARG. */
-moe_status tokenizer_fixed_words(const char *const *words, int32_t count, struct tokenizer **out_tokenizer,
-                                 moe_err *err);
+/* Words given: word i of the table gets id 2 + i. They are copied. */
+moe_status tokenizer_from_words(const struct word_table *words, struct tokenizer **out_tokenizer,
+                                moe_err *err);
 
 /* A SentencePiece model file. MOE_ENOTFOUND when missing, MOE_EFORMAT when it is not a model. */
 moe_status tokenizer_sentencepiece(const char *path, struct tokenizer **out_tokenizer, moe_err *err);
