@@ -7,9 +7,11 @@
 #define DEVICE_CPU_LANES_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef float lanes_vec __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t lanes_mask __attribute__((vector_size(32)));
 
 static inline float lanes_fold(lanes_vec a, lanes_vec b, lanes_vec c, lanes_vec d) {
     const lanes_vec s = (a + b) + (c + d);
@@ -73,6 +75,53 @@ static inline float lanes_dot(const float *x, const float *y, int64_t n) {
     for (; i < n; i++)
         tail += x[i] * y[i];
     return lanes_fold(a, b, c, d) + tail;
+}
+
+static inline lanes_vec lanes_larger(lanes_vec a, lanes_vec b) {
+    const lanes_mask above = (lanes_mask)(a > b);
+    return (lanes_vec)(((lanes_mask)a & above) | ((lanes_mask)b & ~above));
+}
+
+/* largest x[i], -infinity if there is none; NaN is passed over */
+static inline float lanes_max(const float *x, int64_t n) {
+    const float lowest = -INFINITY;
+    lanes_vec a = lowest - (lanes_vec){0}, b = a, c = a, d = a;
+    int64_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        a = lanes_larger(*(const lanes_vec *)(x + i), a);
+        b = lanes_larger(*(const lanes_vec *)(x + i + 8), b);
+        c = lanes_larger(*(const lanes_vec *)(x + i + 16), c);
+        d = lanes_larger(*(const lanes_vec *)(x + i + 24), d);
+    }
+    for (; i + 8 <= n; i += 8)
+        a = lanes_larger(*(const lanes_vec *)(x + i), a);
+    a = lanes_larger(lanes_larger(a, b), lanes_larger(c, d));
+    float max = lowest;
+    for (; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    for (int l = 0; l < 8; l++)
+        max = a[l] > max ? a[l] : max;
+    return max;
+}
+
+static inline bool lanes_any(lanes_mask mask) {
+    typedef int64_t wide __attribute__((vector_size(32)));
+    const wide w = (wide)mask;
+    return ((w[0] | w[1]) | (w[2] | w[3])) != 0;
+}
+
+/* first i with x[i] == value; there must be one */
+static inline int64_t lanes_find(const float *x, float value, int64_t n) {
+    int64_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        const lanes_mask hit =
+            (*(const lanes_vec *)(x + i) == value) | (*(const lanes_vec *)(x + i + 8) == value) |
+            (*(const lanes_vec *)(x + i + 16) == value) | (*(const lanes_vec *)(x + i + 24) == value);
+        if (lanes_any(hit)) break;
+    }
+    while (x[i] != value)
+        i++;
+    return i;
 }
 
 /* y[i] += a x[i] */

@@ -6,7 +6,7 @@
 #include "core/mathf.h"
 #include "core/parallel.h"
 #include "device/cpu/cpu_device.h"
-#include "device/cpu/rows.h"
+#include "device/cpu/lanes.h"
 
 enum { DW_COLUMNS = 64 }; /* columns of dw per piece */
 
@@ -19,6 +19,7 @@ struct router_partials {
     struct router_sums *sums; /* [pieces] */
     float *mass;              /* [pieces, experts] */
     int32_t *load;            /* [pieces, experts] */
+    float *score;             /* [pieces, experts]: one row of scores while it is searched */
 };
 
 static struct router_partials partials_in(struct device *dev, int32_t experts) {
@@ -26,7 +27,17 @@ static struct router_partials partials_in(struct device *dev, int32_t experts) {
     parts.sums = cpu_device_of(dev)->scratch;
     parts.mass = (float *)(parts.sums + CPU_PARTIALS);
     parts.load = (int32_t *)(parts.mass + (int64_t)CPU_PARTIALS * experts);
+    parts.score = (float *)(parts.load + (int64_t)CPU_PARTIALS * experts);
     return parts;
+}
+
+/* sum of e^(x - shift) */
+static float sum_exp(const float *x, int32_t n, float shift) {
+    float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (int32_t i = 0; i < n; i++)
+        sum += mathf_exp(x[i] - shift);
+    return sum;
 }
 
 /* ---- forward, one row
@@ -36,7 +47,7 @@ static struct router_partials partials_in(struct device *dev, int32_t experts) {
  * -sum p ln p = ln s - sum p (l - m). */
 static float softmax_row(float *restrict prob, const float *restrict logits, int32_t experts,
                          double *entropy) {
-    const float max = row_max(logits, experts);
+    const float max = lanes_max(logits, experts);
     float sum = 0.0f, moment = 0.0f;
 #pragma omp simd reduction(+ : sum, moment)
     for (int32_t e = 0; e < experts; e++) {
@@ -66,25 +77,36 @@ static float sigmoid_row(float *restrict prob, const float *restrict logits, int
     }
     *out_total = total;
     *entropy += (double)(mathf_log(total) - moment / total);
-    const float max = row_max(logits, experts);
-    return max + mathf_log(row_sum_exp(logits, experts, max));
+    const float max = lanes_max(logits, experts);
+    return max + mathf_log(sum_exp(logits, experts, max));
 }
 
-static inline float score(const float *prob, const float *bias, int32_t e) {
-    return bias == NULL ? prob[e] : prob[e] + bias[e];
+/* Lowest expert not among the first k chosen: where scores are NaN, there still is a choice. */
+static int32_t first_unchosen(const int32_t *index, int32_t k) {
+    int32_t e = 0;
+    for (int32_t j = 0; j < k; j++) {
+        if (index[j] != e) continue;
+        e++;
+        j = -1;
+    }
+    return e;
 }
 
-/* The K best scores in descending order by insertion; only a strictly greater score goes before an earlier
- * expert. Whatever the scores are (NaN too), index holds K different experts. */
-static void top_k_row(int32_t *index, const float *prob, const float *bias, int32_t experts, int32_t top_k) {
-    for (int32_t e = 0; e < experts; e++) {
-        const float s = score(prob, bias, e);
-        int32_t at = e < top_k ? e : top_k;
-        while (at > 0 && s > score(prob, bias, index[at - 1])) {
-            if (at < top_k) index[at] = index[at - 1];
-            at--;
-        }
-        if (at < top_k) index[at] = e;
+/* index [K] = the largest of prob + bias in descending order, the lowest expert first among equals. score [E]
+ * is scratch: a chosen expert's becomes -infinity. */
+static void top_k_row(int32_t *index, float *restrict score, const float *restrict prob,
+                      const float *restrict bias, int32_t experts, int32_t top_k) {
+    if (bias == NULL) {
+        memcpy(score, prob, (size_t)experts * sizeof *score);
+    } else {
+#pragma omp simd
+        for (int32_t e = 0; e < experts; e++)
+            score[e] = prob[e] + bias[e];
+    }
+    for (int32_t k = 0; k < top_k; k++) {
+        const float best = lanes_max(score, experts);
+        index[k] = best > -INFINITY ? (int32_t)lanes_find(score, best, experts) : first_unchosen(index, k);
+        score[index[k]] = -INFINITY;
     }
 }
 
@@ -155,7 +177,7 @@ void cpu_router_forward(struct device *dev, float *logits, float *prob, int32_t 
             for (int32_t e = 0; e < experts; e++)
                 mass[e] = fmaf(row_prob[e], inverse, mass[e]);
             sums.z += (double)lse * lse;
-            top_k_row(index + r * top_k, row_prob, select_bias, experts, top_k);
+            top_k_row(index + r * top_k, parts.score + p * experts, row_prob, select_bias, experts, top_k);
             weight_row(weight + r * top_k, row_prob, index + r * top_k, shape);
             for (int32_t k = 0; k < top_k; k++)
                 chosen[index[r * top_k + k]]++;
@@ -200,8 +222,8 @@ static void balance_gradient(float *restrict dprob, const float *restrict prob_g
     } else if (shape->kind == ROUTER_SOFTMAX) {
         memcpy(dprob, prob_grad, (size_t)shape->experts * sizeof *dprob);
     } else {
-        const float inverse = 1.0f / row_sum(prob, shape->experts);
-        const float mean = row_dot(prob_grad, prob, shape->experts) * inverse;
+        const float inverse = 1.0f / lanes_sum(prob, shape->experts);
+        const float mean = lanes_dot(prob_grad, prob, shape->experts) * inverse;
 #pragma omp simd
         for (int32_t e = 0; e < shape->experts; e++)
             dprob[e] = (prob_grad[e] - mean) * inverse;
@@ -214,7 +236,7 @@ static void logit_gradient(float *restrict dlogits, const float *restrict prob, 
     const int32_t experts = shape->experts;
     const float inverse = 1.0f / shape->temperature;
     if (shape->kind == ROUTER_SOFTMAX) {
-        const float mean = row_dot(prob, dlogits, experts);
+        const float mean = lanes_dot(prob, dlogits, experts);
 #pragma omp simd
         for (int32_t e = 0; e < experts; e++)
             dlogits[e] = prob[e] * (dlogits[e] - mean) * inverse;
@@ -224,8 +246,8 @@ static void logit_gradient(float *restrict dlogits, const float *restrict prob, 
             dlogits[e] *= prob[e] * (1.0f - prob[e]) * inverse;
     }
     if (z_grad == 0.0f) return;
-    const float max = row_max(logits, experts);
-    const float lse = max + mathf_log(row_sum_exp(logits, experts, max));
+    const float max = lanes_max(logits, experts);
+    const float lse = max + mathf_log(sum_exp(logits, experts, max));
     const float scale = 2.0f * z_grad * lse * inverse;
 #pragma omp simd
     for (int32_t e = 0; e < experts; e++)

@@ -159,22 +159,38 @@ void cpu_gather(struct device *dev, act_t *y, const act_t *x, const int32_t *sou
     }
 }
 
-/* out [hidden] = or += sum over k of weight[k] y[position[k]]; weight NULL = 1 */
-static void combine_row(float *restrict out, const float *y, const float *weight, const int32_t *position,
-                        int32_t top_k, int32_t hidden, bool accumulate) {
-    bool written = accumulate;
+/* Columns [begin, begin + 32) of out = or += sum over k of weight[k] y[position[k]]; weight NULL = 1. All K
+ * rows are read side by side: they lie far apart, and one by one each would wait for memory. */
+static void combine_columns(float *out, const float *y, const float *weight, const int32_t *position,
+                            int32_t top_k, int32_t hidden, int32_t begin, bool accumulate) {
+    lanes_vec a = {0}, b = {0}, c = {0}, d = {0};
+    lanes_vec *to = (lanes_vec *)(out + begin);
+    if (accumulate) a = to[0], b = to[1], c = to[2], d = to[3];
     for (int32_t k = 0; k < top_k; k++) {
         if (position[k] < 0) continue;
-        const float *in = y + (int64_t)position[k] * hidden;
+        const lanes_vec *from = (const lanes_vec *)(y + (int64_t)position[k] * hidden + begin);
         const float w = weight == NULL ? 1.0f : weight[k];
-        if (written) {
-            lanes_add_scaled(out, in, w, hidden);
-        } else {
-            lanes_set_scaled(out, in, w, hidden);
-        }
-        written = true;
+        a += w * from[0];
+        b += w * from[1];
+        c += w * from[2];
+        d += w * from[3];
     }
-    if (!written) memset(out, 0, (size_t)hidden * sizeof(float));
+    to[0] = a, to[1] = b, to[2] = c, to[3] = d;
+}
+
+static void combine_row(float *out, const float *y, const float *weight, const int32_t *position,
+                        int32_t top_k, int32_t hidden, bool accumulate) {
+    int32_t i = 0;
+    for (; i + 32 <= hidden; i += 32)
+        combine_columns(out, y, weight, position, top_k, hidden, i, accumulate);
+    for (; i < hidden; i++) {
+        float sum = accumulate ? out[i] : 0.0f;
+        for (int32_t k = 0; k < top_k; k++) {
+            if (position[k] < 0) continue;
+            sum += (weight == NULL ? 1.0f : weight[k]) * y[(int64_t)position[k] * hidden + i];
+        }
+        out[i] = sum;
+    }
 }
 
 static void combine_rows(struct device *dev, float *out, const float *y, const float *weight,
