@@ -54,7 +54,7 @@ moe_status optimizer_create(struct optimizer *o, const struct experiment *e, str
     for (int32_t i = 0; i < params->count; i++) {
         spans += params->items[i].role == PARAM_EXPERT ? (size_t)params->items[i].shape[0] : 1;
     }
-    o->segments = calloc((size_t)params->count, sizeof *o->segments);
+    o->segments = calloc(spans, sizeof *o->segments); /* no more than spans */
     o->spans = calloc(spans, sizeof *o->spans);
     o->squares = calloc(spans, sizeof *o->squares);
     o->span_cell = calloc(spans, sizeof *o->span_cell);

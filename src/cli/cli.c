@@ -1,0 +1,63 @@
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/file.h"
+
+volatile sig_atomic_t cli_stop = 0;
+
+static void on_signal(int number) {
+    (void)number;
+    cli_stop = 1;
+}
+
+void cli_catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+moe_status cli_parse(const struct argp *argp, int argc, char **argv, void *input, moe_err *err) {
+    moe_status status = MOE_OK;
+    char name[64];
+    char *own_name = argv[0];
+    snprintf(name, sizeof name, "moe %s", own_name);
+    argv[0] = name;
+    const int code = argp_parse(argp, argc, argv, 0, NULL, input);
+    argv[0] = own_name;
+    if (code != 0 && err->status == MOE_OK) {
+        status = moe_fail(err, MOE_EUSAGE, "%s; try `moe %s --help`", strerror(code), own_name);
+    } else {
+        status = err->status;
+    }
+    return status;
+}
+
+moe_status cli_integer(const char *option, const char *text, long long least, long long most, long long *out,
+                       moe_err *err) {
+    moe_status status = MOE_OK;
+    char *end = NULL;
+    errno = 0;
+    const long long value = strtoll(text, &end, 10);
+    moe_check(errno == 0 && end != text && *end == '\0' && value >= least && value <= most, err, MOE_EUSAGE,
+              "%s wants a whole number from %lld to %lld, not '%s'", option, least, most, text);
+    *out = value;
+out:
+    return status;
+}
+
+const char *cli_suites_dir(void) {
+    const char *dir = getenv("MOE_SUITES");
+    if (dir != NULL && dir[0] != '\0') return dir;
+    return file_is_folder("runs/suites") ? "runs/suites" : MOE_SUITES_DIR;
+}
+
+bool cli_is_portable(void) {
+    const char *kernel = getenv("MOE_KERNEL_SET");
+    return kernel != NULL && strcmp(kernel, "portable") == 0;
+}

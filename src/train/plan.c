@@ -1,0 +1,127 @@
+#include "train/plan.h"
+
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/trainer.h"
+
+static const char *const protocols[] = {"as-published", "corrected"};
+enum { PROTOCOL_COUNT = 2 };
+
+double plan_tokens(const struct experiment *e) {
+    const int64_t seq = e->data.sequence_length;
+    if (e->data.train_tokens <= 0) {
+        return (double)e->train.max_steps * e->train.batch_size * (double)seq;
+    }
+    const int64_t sequences = (e->data.train_tokens - 1) / seq;
+    const int64_t steps_per_epoch = (sequences + e->train.batch_size - 1) / e->train.batch_size;
+    double epochs = e->train.max_epochs;
+    if (e->train.max_steps > 0 && (double)e->train.max_steps < epochs * (double)steps_per_epoch) {
+        epochs = (double)e->train.max_steps / (double)steps_per_epoch;
+    }
+    return epochs * (double)(sequences * seq);
+}
+
+static moe_status add_run(struct plan *plan, const struct plan_request *request,
+                          const struct experiment_choice *choice, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct planned_run *run = &plan->runs[plan->count];
+    memset(run, 0, sizeof *run);
+    moe_try(experiment_load(choice, &run->experiment, err));
+    plan->count++;
+    const struct experiment *e = run->experiment;
+    run->path = trainer_default_path(request->runs_dir, e);
+    moe_check(run->path != NULL, err, MOE_ENOMEM, "no memory for a path");
+    moe_try(run_state_of(run->path, &run->state, err));
+    moe_try(decoder_count(&e->model, &e->moe, e->train.micro_batch_size, e->data.sequence_length, &run->counts, err));
+    run->tokens = plan_tokens(e);
+    run->flops = run->tokens * run->counts.flops_per_token;
+    run->memory = run->counts.state_bytes + run->counts.activation_bytes;
+out:
+    return status;
+}
+
+/* Names of one protocol that the glob lets through; the array is shortened in place. */
+static moe_status list_names(const struct plan_request *request, const struct experiment_choice *choice, char ***names,
+                             int32_t *count, moe_err *err) {
+    moe_status status = MOE_OK;
+    int32_t kept = 0;
+    moe_try(experiment_list(choice, names, count, err));
+    for (int32_t i = 0; i < *count; i++) {
+        char *name = (*names)[i];
+        if (request->only == NULL || fnmatch(request->only, name, 0) == 0) {
+            (*names)[kept++] = name;
+        } else {
+            free(name);
+        }
+    }
+    *count = kept;
+out:
+    return status;
+}
+
+static bool wanted(const struct plan_request *request, const char *protocol) {
+    return request->protocol == NULL || strcmp(request->protocol, protocol) == 0;
+}
+
+static bool known_protocol(const char *name) {
+    for (int p = 0; p < PROTOCOL_COUNT; p++) {
+        if (name == NULL || strcmp(name, protocols[p]) == 0) return true;
+    }
+    return false;
+}
+
+moe_status plan_make(const struct plan_request *request, struct plan *out_plan, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct plan plan = {0};
+    char **names[PROTOCOL_COUNT] = {NULL};
+    int32_t counts[PROTOCOL_COUNT] = {0};
+    int64_t number = 0;
+    struct experiment_choice choice = {
+        .suites_dir = request->suites_dir,
+        .suite = request->suite,
+        .tier = request->tier,
+        .sets = request->sets,
+        .set_count = request->set_count,
+    };
+    moe_check(known_protocol(request->protocol), err, MOE_ENOTFOUND,
+              "there is no protocol '%s'; as-published and corrected exist", request->protocol);
+    int64_t total = 0;
+    for (int p = 0; p < PROTOCOL_COUNT; p++) {
+        if (!wanted(request, protocols[p])) continue;
+        choice.protocol = protocols[p];
+        moe_try(list_names(request, &choice, &names[p], &counts[p], err));
+        total += (int64_t)counts[p] * request->seeds;
+    }
+    moe_check(total > 0, err, MOE_ENOTFOUND, "no experiment of suite %s matches '%s'", request->suite,
+              request->only != NULL ? request->only : "*");
+    plan.runs = calloc((size_t)total, sizeof *plan.runs);
+    moe_check(plan.runs != NULL, err, MOE_ENOMEM, "no memory for a plan of %lld runs", (long long)total);
+    for (int32_t s = 0; s < request->seeds; s++) {
+        for (int p = 0; p < PROTOCOL_COUNT; p++) {
+            for (int32_t i = 0; i < counts[p]; i++, number++) {
+                if (number % request->shards != request->shard - 1) continue;
+                choice.protocol = protocols[p];
+                choice.experiment = names[p][i];
+                choice.seed = request->first_seed + (uint64_t)s;
+                moe_try(add_run(&plan, request, &choice, err));
+            }
+        }
+    }
+    *out_plan = plan;
+    plan = (struct plan){0};
+out:
+    for (int p = 0; p < PROTOCOL_COUNT; p++) experiment_list_free(names[p], counts[p]);
+    plan_free(&plan);
+    return status;
+}
+
+void plan_free(struct plan *plan) {
+    for (int32_t i = 0; i < plan->count; i++) {
+        experiment_free(plan->runs[i].experiment);
+        free(plan->runs[i].path);
+    }
+    free(plan->runs);
+    *plan = (struct plan){0};
+}

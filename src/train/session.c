@@ -1,0 +1,208 @@
+/* session.c - opening and closing what a run needs. */
+#include "train/session.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/file.h"
+
+static moe_status open_data(struct session *s, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct data_config *d = &s->e->data;
+    struct dataset_request request = {
+        .kind = d->source == DATA_UNIFORM   ? DATASET_UNIFORM
+                : d->source == DATA_STORIES ? DATASET_STORIES
+                                            : DATASET_TEXT,
+        .data_dir = s->options->data_dir,
+        .num_train_files = d->num_train_files,
+        .num_validation_files = d->num_validation_files,
+        .tokenizer = d->tokenizer == TOKENIZER_WORD   ? TOKENIZE_WORD
+                     : d->tokenizer == TOKENIZER_BYTE ? TOKENIZE_BYTE
+                                                      : TOKENIZE_SENTENCEPIECE,
+        .tokenizer_file = d->tokenizer_file[0] != '\0' ? d->tokenizer_file : NULL,
+        .vocab_size = s->e->model.vocab_size,
+        .train_tokens = d->train_tokens,
+        .validation_tokens = d->validation_tokens,
+        .sequence_length = d->sequence_length,
+        .seed = d->seed,
+    };
+    for (int32_t i = 0; i < d->num_train_files; i++)
+        request.train_files[i] = d->train_files[i];
+    for (int32_t i = 0; i < d->num_validation_files; i++)
+        request.validation_files[i] = d->validation_files[i];
+    moe_try(dataset_open(&request, &s->data, err));
+    const int64_t sequences = s->data->train.sequences;
+    moe_check(sequences > 0, err, MOE_ECONFIG,
+              "the training split has no sequence of data.sequence_length = %d tokens", d->sequence_length);
+    s->steps_per_epoch = (sequences + s->e->train.batch_size - 1) / s->e->train.batch_size;
+    s->epoch_tokens = sequences * d->sequence_length;
+    s->total_steps = s->steps_per_epoch * s->e->train.max_epochs;
+    if (s->e->train.max_steps > 0 && s->e->train.max_steps < s->total_steps)
+        s->total_steps = s->e->train.max_steps;
+out:
+    return status;
+}
+
+static int32_t larger(int32_t a, int32_t b) {
+    return a > b ? a : b;
+}
+
+static moe_status open_model(struct session *s, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct experiment *e = s->e;
+    const int32_t batch = e->train.micro_batch_size, seq = e->data.sequence_length;
+    const int32_t most_k = e->moe.num_layers == 0    ? 1
+                           : e->moe.dense_epochs > 0 ? e->moe.num_experts
+                                                     : e->moe.num_active_experts;
+    const int32_t attention =
+        (e->model.num_attention_heads + 2 * e->model.num_key_value_heads) * e->model.head_dim;
+    const struct device_options device = {
+        .threads = s->options->threads,
+        .max_rows = (int64_t)batch * seq * most_k,
+        .max_vocab = e->model.vocab_size,
+        .max_seq = seq,
+        .max_width = larger(larger(2 * e->model.intermediate_size, 2 * e->moe.intermediate_size),
+                            larger(attention, e->model.hidden_size)),
+    };
+    const struct decoder_limits limits = {.max_batch = batch, .max_seq = seq, .training = true};
+    moe_try(device_open(s->options->device, &device, &s->dev, err));
+    moe_try(decoder_create(&e->model, &e->moe, &limits, s->dev, &s->decoder, err));
+    moe_try(optimizer_create(&s->optimizer, e, decoder_params(s->decoder), err));
+out:
+    return status;
+}
+
+/* calloc with room for at least one element, or NULL with *ok cleared. */
+static void *take(size_t count, size_t size, bool *ok) {
+    void *p = calloc(count + 1, size);
+    if (p == NULL) *ok = false;
+    return p;
+}
+
+static moe_status open_buffers(struct session *s, moe_err *err) {
+    moe_status status = MOE_OK;
+    const int32_t layers = s->e->moe.num_layers, experts = s->e->moe.num_experts;
+    const size_t cells = (size_t)layers * (size_t)experts;
+    const size_t rows = (size_t)s->e->train.micro_batch_size * (size_t)s->e->data.sequence_length;
+    bool ok = true;
+    s->order = take((size_t)s->data->train.sequences, sizeof *s->order, &ok);
+    s->inputs = take(rows, sizeof *s->inputs, &ok);
+    s->targets = take(rows, sizeof *s->targets, &ok);
+    s->expert_updates = take(cells, sizeof *s->expert_updates, &ok);
+    s->expert_grad_norm = take(cells, sizeof *s->expert_grad_norm, &ok);
+    s->row_load = take(cells, sizeof *s->row_load, &ok);
+    s->row_dropped = take(cells, sizeof *s->row_dropped, &ok);
+    s->row_prob_mass = take(cells, sizeof *s->row_prob_mass, &ok);
+    s->row_entropy = take((size_t)layers, sizeof *s->row_entropy, &ok);
+    s->row_hist = take(cells * ROUTING_HIST_BINS, sizeof *s->row_hist, &ok);
+    moe_check(ok, err, MOE_ENOMEM, "no memory for a batch of %zu tokens", rows);
+    moe_try(routing_sums_create(&s->step_sums, layers, experts, err));
+    moe_try(routing_sums_create(&s->eval_sums, layers, experts, err));
+    s->shuffled_epoch = -1;
+    s->validation = NAN;
+out:
+    return status;
+}
+
+static moe_status begin_or_resume(struct session *s, const struct run_begin *begin, moe_err *err) {
+    moe_status status = MOE_OK;
+    enum run_state state = RUN_ABSENT;
+    moe_try(run_state_of(begin->path, &state, err));
+    moe_check(state != RUN_COMPLETE, err, MOE_EEXIST,
+              "%s: the run is complete; delete the file to train it again", begin->path);
+    if (state == RUN_RESUMABLE && file_exists(s->checkpoint_path)) {
+        moe_try(checkpoint_load(s->checkpoint_path, s->e, s->decoder, &s->progress, s->expert_updates, err));
+        moe_try(run_writer_resume(begin, s->progress.step, &s->writer, err));
+        s->resumed_at = s->progress.step;
+    } else {
+        /* killed before its first checkpoint, or new: both begin at step 0 */
+        s->progress = (struct train_progress){.best = INFINITY};
+        moe_try(params_initialize(decoder_params(s->decoder), s->e->train.seed, err));
+        moe_try(run_writer_begin(begin, &s->writer, err));
+    }
+out:
+    return status;
+}
+
+static moe_status open_record(struct session *s, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct experiment *e = s->e;
+    const char *domain_names[DATASET_MAX_DOMAINS];
+    const size_t path_length = strlen(s->options->path);
+    for (int32_t i = 0; i < s->data->domains; i++)
+        domain_names[i] = s->data->domain_names[i];
+    s->checkpoint_path = malloc(path_length + sizeof ".ckpt");
+    moe_check(s->checkpoint_path != NULL, err, MOE_ENOMEM, "no memory for a path");
+    sprintf(s->checkpoint_path, "%s.ckpt", s->options->path);
+    moe_try(file_make_parents(s->options->path, err));
+    run_facts_begin(&s->facts, s->dev, s->options->portable);
+    moe_try(run_counts_json(decoder_counts_of(s->decoder), s->data, &s->counts_json, err));
+    const struct run_begin begin = {
+        .path = s->options->path,
+        .identity = {.suite = e->suite,
+                     .source = e->source,
+                     .experiment = e->name,
+                     .protocol = e->protocol,
+                     .tier = e->tier,
+                     .seed = e->train.seed},
+        .axes = {.moe_layers = e->moe.num_layers,
+                 .experts = e->moe.num_layers > 0 ? e->moe.num_experts : 0,
+                 .domains = s->data->domains,
+                 .hist_bins = ROUTING_HIST_BINS},
+        .domain_names = domain_names,
+        .moe_layer_numbers = e->moe.layers,
+        .config_json = e->json,
+        .config_toml = e->toml,
+        .counts_json = s->counts_json,
+        .facts = s->facts.items,
+        .fact_count = s->facts.count,
+    };
+    moe_try(begin_or_resume(s, &begin, err));
+out:
+    return status;
+}
+
+moe_status session_open(struct session *s, const struct experiment *e, const struct trainer_options *options,
+                        moe_err *err) {
+    moe_status status = MOE_OK;
+    enum run_state state = RUN_ABSENT;
+    memset(s, 0, sizeof *s);
+    s->e = e;
+    s->options = options;
+    /* asked before anything is loaded: a complete run costs nothing */
+    moe_try(run_state_of(options->path, &state, err));
+    moe_check(state != RUN_COMPLETE, err, MOE_EEXIST,
+              "%s: the run is complete; delete the file to train it again", options->path);
+    moe_try(open_data(s, err));
+    moe_try(open_model(s, err));
+    moe_try(open_buffers(s, err));
+    moe_try(open_record(s, err));
+out:
+    if (status != MOE_OK) session_close(s);
+    return status;
+}
+
+void session_close(struct session *s) {
+    run_writer_close(s->writer);
+    optimizer_free(&s->optimizer);
+    decoder_destroy(s->decoder);
+    device_close(s->dev);
+    dataset_close(s->data);
+    routing_sums_free(&s->step_sums);
+    routing_sums_free(&s->eval_sums);
+    free(s->order);
+    free(s->inputs);
+    free(s->targets);
+    free(s->expert_updates);
+    free(s->expert_grad_norm);
+    free(s->row_load);
+    free(s->row_dropped);
+    free(s->row_prob_mass);
+    free(s->row_entropy);
+    free(s->row_hist);
+    free(s->counts_json);
+    free(s->checkpoint_path);
+    memset(s, 0, sizeof *s);
+}

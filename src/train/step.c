@@ -1,0 +1,224 @@
+/* step.c - one optimizer step: data, forward, backward, optimizer, statistics, record. */
+#include <math.h>
+
+#include "core/clock.h"
+#include "train/schedule.h"
+#include "train/session.h"
+
+static void set_routing_controls(struct session *s, int64_t step, bool record) {
+    const struct moe_config *moe = &s->e->moe;
+    struct routing *r = decoder_routing(s->decoder);
+    r->temperature = (float)schedule_temperature(moe, s->progress.epoch);
+    r->dense = s->progress.epoch < moe->dense_epochs;
+    r->with_select = moe->num_layers > 0 && (moe->lb_gamma > 0 || moe->expert_dropout > 0);
+    r->with_hist = moe->num_layers > 0 && record;
+    if (!r->with_select) return;
+    routing_select(r, s->dev, (float)moe->expert_dropout, moe->num_active_experts, s->e->train.seed,
+                   (uint32_t)step);
+}
+
+/* Adds a micro-batch to the step's loss. Means over rows weigh by the micro-batch's share of the step. */
+static void add_loss(struct decoder_loss *sum, const struct decoder_loss *part, double weight) {
+    sum->ce += part->ce;
+    sum->smoothed += part->smoothed;
+    sum->head_z += part->head_z;
+    sum->aux += weight * part->aux;
+    sum->router_z += weight * part->router_z;
+    sum->targets += part->targets;
+    sum->correct += part->correct;
+    sum->forward_seconds += part->forward_seconds;
+    sum->backward_seconds += part->backward_seconds;
+}
+
+/* All micro-batches of a step; gradients accumulate. */
+static moe_status run_micro_batches(struct session *s, int64_t step, int64_t first, int64_t count,
+                                    struct decoder_loss *loss, double *data_seconds, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct experiment *e = s->e;
+    const int64_t seq = e->data.sequence_length, per_micro = e->train.micro_batch_size;
+    *loss = (struct decoder_loss){0};
+    routing_sums_clear(&s->step_sums);
+    for (int64_t at = 0; at < count; at += per_micro) {
+        const int64_t batch = count - at < per_micro ? count - at : per_micro;
+        const double start = clock_seconds();
+        dataset_batch(&s->data->train, (int32_t)seq, s->order + first + at, batch, s->inputs, s->targets);
+        *data_seconds += clock_seconds() - start;
+        const struct decoder_batch b = {
+            .tokens = s->inputs,
+            .targets = s->targets,
+            .batch = batch,
+            .seq = seq,
+            .seed = e->train.seed,
+            .step = (uint32_t)step,
+            .micro = (uint32_t)(at / per_micro),
+            .step_rows = count * seq,
+            .label_smoothing = (float)e->train.label_smoothing,
+            .z_coeff = (float)e->train.z_coeff,
+        };
+        struct decoder_loss part;
+        moe_try(decoder_train_batch(s->decoder, &b, &part, err));
+        add_loss(loss, &part, (double)batch / (double)count);
+        routing_sums_add(&s->step_sums, decoder_routing(s->decoder), batch * seq);
+    }
+out:
+    return status;
+}
+
+static void count_updates(struct session *s) {
+    const size_t cells = (size_t)s->step_sums.layers * (size_t)s->step_sums.experts;
+    for (size_t c = 0; c < cells; c++)
+        s->expert_updates[c] += s->step_sums.load[c] > s->step_sums.dropped[c];
+}
+
+/* Sums of a pass in the record's types. */
+static struct run_routing_row routing_row(struct session *s, const struct routing_sums *sums, int64_t step) {
+    const size_t cells = (size_t)sums->layers * (size_t)sums->experts;
+    const double rows = sums->rows > 0 ? (double)sums->rows : 1.0;
+    for (size_t c = 0; c < cells; c++) {
+        s->row_load[c] = (int32_t)sums->load[c];
+        s->row_dropped[c] = (int32_t)sums->dropped[c];
+        s->row_prob_mass[c] = (float)(sums->prob_mass[c] / rows);
+    }
+    for (size_t i = 0; i < cells * ROUTING_HIST_BINS; i++)
+        s->row_hist[i] = (uint16_t)sums->hist[i];
+    for (int32_t l = 0; l < sums->layers; l++)
+        s->row_entropy[l] = (float)(sums->entropy[l] / rows);
+    return (struct run_routing_row){
+        .step = step,
+        .load = s->row_load,
+        .dropped_load = s->row_dropped,
+        .prob_mass = s->row_prob_mass,
+        .bias = decoder_routing(s->decoder)->host.bias,
+        .expert_grad_norm = s->expert_grad_norm,
+        .expert_updates = s->expert_updates,
+        .batch_hist = s->row_hist,
+        .entropy_token = s->row_entropy,
+    };
+}
+
+static moe_status record_step(struct session *s, const struct decoder_loss *loss,
+                              const struct gradient_norms *norms, double lr, bool routing, moe_err *err) {
+    moe_status status = MOE_OK;
+    const double targets = (double)loss->targets;
+    int64_t dropped = 0;
+    const size_t cells = (size_t)s->step_sums.layers * (size_t)s->step_sums.experts;
+    for (size_t c = 0; c < cells; c++)
+        dropped += s->step_sums.dropped[c];
+    const struct run_train_row row = {
+        .step = s->progress.step,
+        .epoch = s->progress.epoch,
+        .tokens = s->progress.tokens,
+        .loss = (loss->smoothed + loss->head_z) / targets + loss->aux + loss->router_z,
+        .loss_ce = loss->ce / targets,
+        .loss_aux = loss->aux,
+        .loss_z = loss->head_z / targets + loss->router_z,
+        .lr = lr,
+        .grad_norm = norms->total,
+        .temperature = (double)decoder_routing(s->decoder)->temperature,
+        .router_grad_norm = norms->router,
+        .dropped = dropped,
+    };
+    s->last_loss = row.loss;
+    moe_try(run_writer_train(s->writer, &row, err));
+    if (routing) {
+        const struct run_routing_row r = routing_row(s, &s->step_sums, s->progress.step);
+        moe_try(run_writer_routing(s->writer, RUN_ROUTING, &r, err));
+    }
+out:
+    return status;
+}
+
+/* Speed over about the last ten steps. */
+static void update_speed(struct session *s, double tokens_per_second) {
+    s->speed = s->speed > 0 ? 0.9 * s->speed + 0.1 * tokens_per_second : tokens_per_second;
+}
+
+moe_status session_step(struct session *s, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct experiment *e = s->e;
+    const double start = clock_seconds();
+    const int64_t step = s->progress.step + 1, first = s->progress.epoch_step * e->train.batch_size;
+    const int64_t left = s->data->train.sequences - first;
+    const int64_t count = left < e->train.batch_size ? left : e->train.batch_size;
+    const bool routing =
+        e->moe.num_layers > 0 && e->train.routing_steps > 0 && step % e->train.routing_steps == 0;
+    struct decoder_loss loss;
+    struct gradient_norms norms = {.expert = e->moe.num_layers > 0 ? s->expert_grad_norm : NULL};
+    double data_seconds = 0;
+    if (s->shuffled_epoch != s->progress.epoch) {
+        dataset_shuffle(s->order, s->data->train.sequences, e->train.seed, (uint32_t)s->progress.epoch);
+        s->shuffled_epoch = s->progress.epoch;
+        data_seconds = clock_seconds() - start;
+    }
+    set_routing_controls(s, step, routing);
+    moe_try(run_micro_batches(s, step, first, count, &loss, &data_seconds, err));
+    moe_check(isfinite(loss.smoothed) && isfinite(loss.aux), err, MOE_ENUMERIC,
+              "step %lld: the loss is not finite; lower train.lr or set train.clip", (long long)step);
+    const double before_optimizer = clock_seconds();
+    const double lr = schedule_lr(&e->train, step, s->total_steps);
+    moe_try(optimizer_norms(&s->optimizer, step, &norms, err));
+    optimizer_step(&s->optimizer, step, lr, norms.total);
+    moe_try(s->dev->ops->synchronize(s->dev, err));
+    const double after_optimizer = clock_seconds();
+    const int64_t tokens = count * e->data.sequence_length;
+    s->progress.step = step;
+    s->progress.epoch_step++;
+    s->progress.tokens += tokens;
+    count_updates(s);
+    if (e->moe.num_layers > 0 && e->moe.lb_gamma > 0) {
+        routing_update_bias(decoder_routing(s->decoder), s->step_sums.load, (float)e->moe.lb_gamma);
+    }
+    moe_try(record_step(s, &loss, &norms, lr, routing, err));
+    const double end = clock_seconds();
+    const struct run_timing_row timing = {
+        .step = step,
+        .forward = loss.forward_seconds,
+        .backward = loss.backward_seconds,
+        .optimizer = after_optimizer - before_optimizer,
+        .data = data_seconds,
+        .statistics = end - after_optimizer,
+        .step_seconds = end - start,
+        .tokens_per_second = (double)tokens / (end - start),
+    };
+    moe_try(run_writer_timing(s->writer, &timing, err));
+    moe_try(run_writer_commit(s->writer, err));
+    s->progress.epoch_train_seconds += clock_seconds() - start;
+    update_speed(s, timing.tokens_per_second);
+out:
+    return status;
+}
+
+moe_status session_evaluate(struct session *s, bool *out_stop, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct train_config *t = &s->e->train;
+    struct evaluation evaluation;
+    struct routing *routing = decoder_routing(s->decoder);
+    routing->with_hist = routing->layers > 0;
+    routing->with_select = routing->with_select && s->e->moe.lb_gamma > 0;
+    if (routing->with_select) routing_select(routing, s->dev, 0.0f, 0, 0, 0);
+    moe_try(evaluate(s->decoder, s->e, s->data, s->progress.step, s->progress.epoch, s->inputs, s->targets,
+                     &s->eval_sums, &evaluation, err));
+    for (int32_t i = 0; i < evaluation.domains; i++) {
+        moe_try(run_writer_eval(s->writer, &evaluation.rows[i], err));
+    }
+    if (routing->layers > 0) {
+        for (int32_t c = 0; c < routing->layers * routing->experts; c++)
+            s->expert_grad_norm[c] = 0;
+        const struct run_routing_row row = routing_row(s, &s->eval_sums, s->progress.step);
+        moe_try(run_writer_routing(s->writer, RUN_ROUTING_EVAL, &row, err));
+    }
+    moe_try(run_writer_commit(s->writer, err));
+    s->validation = evaluation.criterion;
+    s->eval_seconds = evaluation.seconds;
+    s->progress.epoch_eval_seconds += evaluation.seconds;
+    if (evaluation.criterion < s->progress.best) {
+        s->progress.best = evaluation.criterion;
+        s->progress.best_step = s->progress.step;
+        s->progress.bad = 0;
+    } else {
+        s->progress.bad++;
+    }
+    *out_stop = t->patience > 0 && s->progress.bad >= t->patience;
+out:
+    return status;
+}
