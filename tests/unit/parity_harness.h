@@ -67,6 +67,7 @@ struct parity {
     uint64_t seed;
     uint32_t cases;
     int failures;
+    bool quiet; /* failures are counted, not printed */
     double worst;
     char label[256];
     uint64_t drawn;
@@ -230,7 +231,7 @@ static inline void parity_fail(struct parity *t, const char *fmt, ...) {
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    if (t->failures++ < 20)
+    if (t->failures++ < 20 && !t->quiet)
         print_error("%s, case %u (%s), MOE_TEST_SEED=%llu: %s\n", t->op, t->cases, t->label,
                     (unsigned long long)t->seed, text);
 }

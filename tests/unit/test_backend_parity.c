@@ -3,6 +3,7 @@
  * "reference". MOE_TEST_SEED draws other inputs. Exit code 77 where this machine cannot open the backend. */
 #include "parity_attention.h"
 #include "parity_elementwise.h"
+#include "parity_faults.h"
 #include "parity_harness.h"
 #include "parity_linear.h"
 #include "parity_loss.h"
@@ -59,6 +60,7 @@ _Static_assert((sizeof(struct backend) - offsetof(struct backend, alloc)) / size
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(the_backend_says_its_name_and_type),
+    cmocka_unit_test(faults_are_noticed),
     cmocka_unit_test(memory_is_zeroed_aligned_and_moves),
     cmocka_unit_test(linear_forward_agrees),
     cmocka_unit_test(linear_backward_agrees),
