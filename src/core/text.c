@@ -120,6 +120,8 @@ const char *text_nearest(const char *word, const char *const *candidates, size_t
             best_distance = d;
         }
     }
+    for (size_t i = 0; i < count && best == NULL && strlen(word) >= 3; i++)
+        if (strncmp(candidates[i], word, strlen(word)) == 0) best = candidates[i];
     return best;
 }
 
