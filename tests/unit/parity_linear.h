@@ -62,7 +62,7 @@ static void linear_backward_agrees(void **state) {
         parity_floats(t, "dw", PARITY_INOUT, (int64_t)c->out * c->in, 0.1f);
         parity_floor(t, 1.0);
         parity_floats(t, "dbias", PARITY_INOUT, c->out, 0.1f);
-        parity_floor(t, 1.0);
+        parity_floor(t, sqrt((double)c->rows));
         parity_acts(t, "dy", PARITY_IN, c->rows * c->out, 1.0f);
         parity_acts(t, "x", PARITY_IN, c->rows * c->in, 1.0f);
         parity_acts(t, "w", PARITY_IN, (int64_t)c->out * c->in, 0.1f);
