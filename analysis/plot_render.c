@@ -50,7 +50,7 @@ static void scale_of_names(struct axis_scale *scale, const struct plot_axis *axi
 }
 
 static void scale_of_axis(struct axis_scale *scale, const struct plot_axis *axis, double low, double high,
-                             int32_t target) {
+                          int32_t target) {
     if (axis->names != NULL) {
         scale_of_names(scale, axis);
     } else if (axis->log) {

@@ -1,4 +1,5 @@
 /* Written by tests/golden/stats_reference.py with SciPy 1.17.1. */
+/* clang-format off */
 #ifndef GOLDEN_STATS_REFERENCE_H
 #define GOLDEN_STATS_REFERENCE_H
 

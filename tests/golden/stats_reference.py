@@ -34,6 +34,7 @@ def rows(name, columns, table):
 
 
 print("/* Written by tests/golden/stats_reference.py with SciPy " + scipy.__version__ + ". */")
+print("/* clang-format off */")
 print("#ifndef GOLDEN_STATS_REFERENCE_H\n#define GOLDEN_STATS_REFERENCE_H\n")
 for name, values in (("ref_a", A), ("ref_b", B), ("ref_pair", PAIR), ("ref_x", X), ("ref_y", Y)):
     array(name, values)

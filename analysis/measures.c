@@ -1,0 +1,330 @@
+#include "analysis/measures.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "analysis/series.h"
+#include "core/text.h"
+
+enum measure_kind {
+    MEASURE_COUNT,       /* a number of the parameter counts; argument: its key */
+    MEASURE_BEST,        /* smallest value of the series */
+    MEASURE_BEST_EPOCH,  /* its position */
+    MEASURE_AT_BEST,     /* the series' value where eval_loss is smallest */
+    MEASURE_LAST,        /* its last value */
+    MEASURE_MEAN,        /* its mean over epochs */
+    MEASURE_TIMED,       /* forward + backward + optimizer, mean over epochs */
+    MEASURE_BACK_RATIO,  /* backward / forward, of the sums over the run */
+    MEASURE_EPOCHS,      /* epochs trained */
+    MEASURE_PEAK_MEMORY, /* last value of /timing/epoch/peak_memory */
+    MEASURE_SHARE        /* smallest (argument "min") or largest share of an expert at the end */
+};
+
+struct measure_rule {
+    enum measure_kind kind;
+    const char *argument;
+};
+
+const struct measure_info measure_infos[] = {
+    {"parameters", "", "parameters of the model", false},
+    {"active_parameters", "", "parameters that one token passes through", false},
+    {"best_loss", "nats/token",
+     "smallest validation loss, as early stopping sees it under the run's protocol", false},
+    {"best_epoch", "epochs", "epochs done at the smallest validation loss", false},
+    {"ce_at_best_loss", "nats/token",
+     "validation cross-entropy alone at the epoch of the smallest validation loss", false},
+    {"best_ce", "nats/token", "smallest validation cross-entropy alone", false},
+    {"aux_at_best_loss", "nats/token", "auxiliary loss counted into the smallest validation loss", false},
+    {"accuracy_at_best_loss", "1", "validation accuracy at the epoch of the smallest validation loss", false},
+    {"last_loss", "nats/token", "validation loss after the last epoch", false},
+    {"last_ce", "nats/token", "validation cross-entropy alone after the last epoch", false},
+    {"best_train_loss", "nats/token", "smallest epoch mean of the training loss", false},
+    {"best_train_ce", "nats/token", "smallest epoch mean of the training cross-entropy", false},
+    {"last_train_ce", "nats/token", "training cross-entropy, mean of the last epoch", false},
+    {"tokens_per_second", "tokens/s", "training tokens over wall clock of the steps, mean of the epochs",
+     false},
+    {"forward_seconds", "s", "forward passes of an epoch, mean of the epochs", false},
+    {"backward_seconds", "s", "backward passes of an epoch, mean of the epochs", false},
+    {"optimizer_seconds", "s", "clipping and parameter updates of an epoch, mean of the epochs", false},
+    {"timed_seconds", "s", "forward, backward and optimizer of an epoch, mean of the epochs", false},
+    {"step_seconds", "s", "wall clock of the steps of an epoch, mean of the epochs", false},
+    {"backward_over_forward", "1", "backward time over forward time, of the whole run", false},
+    {"epochs", "epochs", "epochs trained", false},
+    {"peak_memory", "bytes", "largest memory in use", false},
+    {"usage_entropy", "nats", "entropy of the experts' shares of load on the validation split, at the end",
+     true},
+    {"token_entropy", "nats",
+     "mean entropy of a token's router distribution on the validation split, at the end", true},
+    {"gini", "1", "Gini coefficient of load on the validation split, at the end", true},
+    {"cv2", "1", "squared coefficient of variation of load on the validation split, at the end", true},
+    {"max_over_mean", "1", "largest over mean load on the validation split, at the end", true},
+    {"min_share", "1", "smallest share of an expert on the validation split, at the end", true},
+    {"max_share", "1", "largest share of an expert on the validation split, at the end", true},
+};
+
+/* In the order of measure_infos; names of series get the layer appended. */
+static const struct measure_rule rules[] = {
+    {MEASURE_COUNT, "total"},
+    {MEASURE_COUNT, "active"},
+    {MEASURE_BEST, "eval_loss"},
+    {MEASURE_BEST_EPOCH, "eval_loss"},
+    {MEASURE_AT_BEST, "eval_ce"},
+    {MEASURE_BEST, "eval_ce"},
+    {MEASURE_AT_BEST, "eval_aux"},
+    {MEASURE_AT_BEST, "eval_accuracy"},
+    {MEASURE_LAST, "eval_loss"},
+    {MEASURE_LAST, "eval_ce"},
+    {MEASURE_BEST, "train_loss"},
+    {MEASURE_BEST, "train_ce"},
+    {MEASURE_LAST, "train_ce"},
+    {MEASURE_MEAN, "tokens_per_second"},
+    {MEASURE_MEAN, "forward_seconds"},
+    {MEASURE_MEAN, "backward_seconds"},
+    {MEASURE_MEAN, "optimizer_seconds"},
+    {MEASURE_TIMED, NULL},
+    {MEASURE_MEAN, "step_seconds"},
+    {MEASURE_BACK_RATIO, NULL},
+    {MEASURE_EPOCHS, NULL},
+    {MEASURE_PEAK_MEMORY, NULL},
+    {MEASURE_LAST, "usage_entropy"},
+    {MEASURE_LAST, "token_entropy"},
+    {MEASURE_LAST, "gini"},
+    {MEASURE_LAST, "cv2"},
+    {MEASURE_LAST, "max_over_mean"},
+    {MEASURE_SHARE, "min"},
+    {MEASURE_SHARE, "max"},
+};
+
+#define COUNT(array) ((int32_t)(sizeof(array) / sizeof((array)[0])))
+_Static_assert(sizeof measure_infos / sizeof measure_infos[0] == sizeof rules / sizeof rules[0],
+               "every measure has a rule");
+
+const int32_t measure_count = COUNT(measure_infos);
+
+/* A number of the parameter counts. */
+static moe_status read_count(struct run_list *list, const struct run_file *file, const char *key, double *out,
+                             moe_err *err) {
+    moe_status status = MOE_OK;
+    struct run_reader *reader = NULL;
+    json_t *counts = NULL;
+    moe_try(run_list_reader(list, file, &reader, err));
+    counts = json_loads(run_reader_counts_json(reader), 0, NULL);
+    const json_t *value = json_object_get(counts, key);
+    moe_check(json_is_number(value), err, MOE_ENOTFOUND, "%s: the parameter counts have no \"%s\"",
+              file->path, key);
+    *out = json_number_value(value);
+out:
+    json_decref(counts);
+    return status;
+}
+
+static int32_t smallest(const struct series *s) {
+    int32_t best = 0;
+    for (int32_t i = 1; i < s->n; i++)
+        if (s->y[i] < s->y[best]) best = i;
+    return best;
+}
+
+static double series_mean(const struct series *s) {
+    return stats_mean(s->y, s->n);
+}
+
+/* A number of one series, or of one series and eval_loss. */
+static moe_status of_series(struct run_list *list, const struct run_file *file, enum measure_kind kind,
+                            const char *name, double *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct series s = {0};
+    struct series loss = {0};
+    moe_try(series_of_run(list, file, name, &s, err));
+    moe_check(s.n > 0, err, MOE_ENOTFOUND, "%s: no values of %s", file->path, name);
+    switch (kind) {
+    case MEASURE_BEST:
+        *out = s.y[smallest(&s)];
+        break;
+    case MEASURE_BEST_EPOCH:
+        *out = s.x[smallest(&s)];
+        break;
+    case MEASURE_MEAN:
+        *out = series_mean(&s);
+        break;
+    case MEASURE_AT_BEST:
+        moe_try(series_of_run(list, file, "eval_loss", &loss, err));
+        moe_check(loss.n == s.n, err, MOE_EFORMAT, "%s: eval_loss has %d values, %s %d", file->path, loss.n,
+                  name, s.n);
+        *out = s.y[smallest(&loss)];
+        break;
+    default:
+        *out = s.y[s.n - 1];
+    }
+out:
+    series_free(&s);
+    series_free(&loss);
+    return status;
+}
+
+static moe_status of_timing(struct run_list *list, const struct run_file *file, enum measure_kind kind,
+                            double *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    double forward = 0.0;
+    double backward = 0.0;
+    double optimizer = 0.0;
+    moe_try(of_series(list, file, MEASURE_MEAN, "forward_seconds", &forward, err));
+    moe_try(of_series(list, file, MEASURE_MEAN, "backward_seconds", &backward, err));
+    moe_try(of_series(list, file, MEASURE_MEAN, "optimizer_seconds", &optimizer, err));
+    *out = kind == MEASURE_BACK_RATIO ? backward / forward : forward + backward + optimizer;
+out:
+    return status;
+}
+
+static moe_status of_epochs(struct run_list *list, const struct run_file *file, enum measure_kind kind,
+                            double *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    double *values = NULL;
+    int64_t dims[4];
+    int32_t rank = 0;
+    moe_try(run_list_array(list, file, kind == MEASURE_EPOCHS ? "/train/epoch" : "/timing/epoch/peak_memory",
+                           &values, dims, &rank, err));
+    moe_check(dims[0] > 0, err, MOE_ENOTFOUND, "%s: the run has no epochs", file->path);
+    *out = values[dims[0] - 1] + (kind == MEASURE_EPOCHS ? 1.0 : 0.0);
+out:
+    free(values);
+    return status;
+}
+
+static moe_status of_shares(struct run_list *list, const struct run_file *file, int32_t layer, bool largest,
+                            double *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct usage usage = {0};
+    moe_try(usage_of_run(list, file, layer, &usage, err));
+    moe_check(usage.n > 0, err, MOE_ENOTFOUND, "%s: no evaluation recorded its routing", file->path);
+    const double *last = usage.shares + (int64_t)(usage.n - 1) * usage.experts;
+    *out = last[0];
+    for (int32_t e = 1; e < usage.experts; e++)
+        if (largest ? last[e] > *out : last[e] < *out) *out = last[e];
+out:
+    usage_free(&usage);
+    return status;
+}
+
+static moe_status no_such_measure(const char *name, moe_err *err) {
+    const char *names[COUNT(measure_infos)];
+    char stem[64];
+    const size_t length = strcspn(name, ".");
+    const size_t kept = length < sizeof stem ? length : sizeof stem - 1;
+    memcpy(stem, name, kept);
+    stem[kept] = '\0';
+    const char *nearest = NULL;
+    for (int32_t i = 0; i < measure_count; i++) {
+        names[i] = measure_infos[i].name;
+        if (strcmp(names[i], stem) == 0 && measure_infos[i].layered)
+            return moe_fail(err, MOE_ENOTFOUND, "measure \"%s\" needs a decoder layer: %s.2", name, stem);
+        if (strcmp(names[i], stem) == 0)
+            return moe_fail(err, MOE_ENOTFOUND, "measure \"%s\" takes no layer: %s", name, stem);
+    }
+    nearest = text_nearest(stem, names, (size_t)measure_count);
+    if (nearest == NULL) return moe_fail(err, MOE_ENOTFOUND, "no measure \"%s\"", name);
+    return moe_fail(err, MOE_ENOTFOUND, "no measure \"%s\"; did you mean \"%s\"?", name, nearest);
+}
+
+static moe_status compute(struct run_list *list, const struct run_file *file, const struct measure_rule *rule,
+                          const char *layer, double *out, moe_err *err) {
+    char series[64];
+    switch (rule->kind) {
+    case MEASURE_COUNT:
+        return read_count(list, file, rule->argument, out, err);
+    case MEASURE_TIMED:
+    case MEASURE_BACK_RATIO:
+        return of_timing(list, file, rule->kind, out, err);
+    case MEASURE_EPOCHS:
+    case MEASURE_PEAK_MEMORY:
+        return of_epochs(list, file, rule->kind, out, err);
+    case MEASURE_SHARE:
+        return of_shares(list, file, (int32_t)strtol(layer + 1, NULL, 10), strcmp(rule->argument, "max") == 0,
+                         out, err);
+    default:
+        snprintf(series, sizeof series, "%s%s", rule->argument, layer);
+        return of_series(list, file, rule->kind, series, out, err);
+    }
+}
+
+/* ".12" */
+static bool names_layer(const char *text) {
+    const size_t digits = text[0] == '.' ? strspn(text + 1, "0123456789") : 0;
+    return digits > 0 && digits < 6 && text[1 + digits] == '\0';
+}
+
+moe_status measure_of_run(struct run_list *list, const struct run_file *file, const char *name,
+                          double *out_value, moe_err *err) {
+    moe_status status = MOE_OK;
+    const size_t stem = strcspn(name, ".");
+    for (int32_t i = 0; i < measure_count; i++) {
+        const struct measure_info *info = &measure_infos[i];
+        if (strlen(info->name) != stem || strncmp(info->name, name, stem) != 0) continue;
+        if (info->layered ? !names_layer(name + stem) : name[stem] != '\0') break;
+        moe_try(compute(list, file, &rules[i], name + stem, out_value, err));
+        moe_check(isfinite(*out_value), err, MOE_ENUMERIC, "%s: %s is not a finite number", file->path, name);
+        goto out;
+    }
+    status = no_such_measure(name, err);
+out:
+    return status;
+}
+
+moe_status measure_of_group(struct run_list *list, const struct run_group *group, const char *name,
+                            double **out_values, moe_err *err) {
+    moe_status status = MOE_OK;
+    double *values = NULL;
+    moe_check(group->n > 0, err, MOE_ENOTFOUND, "no runs of %s/%s %s, tier %s, below %s", group->suite,
+              group->experiment, group->protocol, run_list_tier(list), run_list_roots(list));
+    values = malloc((size_t)group->n * sizeof *values);
+    moe_check(values != NULL, err, MOE_ENOMEM, "cannot allocate %d values", group->n);
+    for (int32_t i = 0; i < group->n; i++)
+        moe_try(measure_of_run(list, &group->files[i], name, &values[i], err));
+    *out_values = values;
+    values = NULL;
+out:
+    free(values);
+    return status;
+}
+
+moe_status measure_estimate(struct run_list *list, const struct run_group *group, const char *name,
+                            struct stats_estimate *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    double *values = NULL;
+    moe_try(measure_of_group(list, group, name, &values, err));
+    *out = stats_mean_interval(values, group->n, 0.95);
+out:
+    free(values);
+    return status;
+}
+
+moe_status measure_paired(struct run_list *list, const struct run_group *a, const struct run_group *b,
+                          const char *name, struct stats_difference *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    double *of_a = NULL;
+    double *of_b = NULL;
+    int32_t shared = 0;
+    moe_try(measure_of_group(list, a, name, &of_a, err));
+    moe_try(measure_of_group(list, b, name, &of_b, err));
+    /* both ascend by seed: what is shared moves to the front */
+    for (int32_t i = 0, j = 0; i < a->n && j < b->n;) {
+        const uint64_t seed_a = a->files[i].info.seed;
+        const uint64_t seed_b = b->files[j].info.seed;
+        if (seed_a == seed_b) {
+            of_a[shared] = of_a[i];
+            of_b[shared++] = of_b[j];
+        }
+        i += seed_a <= seed_b;
+        j += seed_b <= seed_a;
+    }
+    moe_check(shared > 0, err, MOE_ENOTFOUND, "%s/%s and %s/%s %s have no seed in common", a->suite,
+              a->experiment, b->suite, b->experiment, b->protocol);
+    *out = stats_paired(of_a, of_b, shared, 0.95);
+out:
+    free(of_a);
+    free(of_b);
+    return status;
+}

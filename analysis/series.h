@@ -1,0 +1,59 @@
+/* series.h - what a run says epoch by epoch, and over seeds.
+ *
+ * Names of series (one value per epoch unless said otherwise):
+ *   train_loss train_ce train_aux        mean over the epoch's training tokens (/train)
+ *   eval_loss eval_ce eval_aux eval_accuracy eval_perplexity    after each evaluation, domain "all" (/eval)
+ *   usage_entropy.L token_entropy.L gini.L cv2.L max_over_mean.L    on the validation split after each
+ * evaluation, L = decoder layer (/routing_eval) forward_seconds backward_seconds optimizer_seconds
+ * step_seconds    sums over the epoch's steps (/timing) tokens_per_second                    training tokens
+ * of the epoch / its step_seconds Positions are epochs done: 1 after the first. Evaluations inside an epoch
+ * lie in between.
+ */
+#ifndef ANALYSIS_SERIES_H
+#define ANALYSIS_SERIES_H
+
+#include "analysis/select.h"
+
+/* Of one run. */
+struct series {
+    int32_t n;
+    double *x, *y; /* [n] */
+};
+
+/* Of the runs of a group. A mean is given only for positions that every seed reached: runs that stop early
+ * would bias it otherwise. */
+struct series_group {
+    int32_t seeds;
+    struct series *runs;       /* [seeds], by ascending seed */
+    int32_t common;            /* leading positions that all runs share */
+    double *x;                 /* [common] */
+    double *mean, *low, *high; /* [common]; the interval (95 %, Student) is NaN for one seed */
+};
+
+/* MOE_ENOTFOUND: no such series, or no such layer in this run. Free with series_free(). */
+moe_status series_of_run(struct run_list *list, const struct run_file *file, const char *name,
+                         struct series *out, moe_err *err);
+void series_free(struct series *s);
+
+/* The same for each run of a group, and the mean. MOE_ENOTFOUND if the group is empty. */
+moe_status series_of_group(struct run_list *list, const struct run_group *group, const char *name,
+                           struct series_group *out, moe_err *err);
+void series_group_free(struct series_group *s);
+
+/* Shares of the slots that each expert of a decoder layer was given on the validation split, after each
+ * evaluation. */
+struct usage {
+    int32_t n, experts;
+    double *x;      /* [n] epochs done */
+    double *shares; /* [n, experts], rows sum to 1 (or are 0) */
+};
+
+moe_status usage_of_run(struct run_list *list, const struct run_file *file, int32_t layer, struct usage *out,
+                        moe_err *err);
+void usage_free(struct usage *u);
+
+/* Row of the layer axis of a decoder layer (0-based). MOE_ENOTFOUND names the layers that route. */
+moe_status series_layer_row(struct run_list *list, const struct run_file *file, int32_t layer,
+                            int32_t *out_row, moe_err *err);
+
+#endif
