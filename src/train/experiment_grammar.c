@@ -285,7 +285,8 @@ static moe_status unknown_member(const struct table_grammar *grammar, const char
     for (size_t i = 0; grammar->sections && i < 4; i++)
         known[count++] = sections[i];
     struct text what = {0};
-    text_append(&what, "key or table of a %s", grammar->what);
+    text_append(&what, "key or table of %s %s", strchr("aeiou", grammar->what[0]) != NULL ? "an" : "a",
+                grammar->what);
     const moe_status status =
         config_unknown(MOE_ECONFIG, what.data != NULL ? what.data : "key", name, known, count, place, err);
     text_free(&what);
