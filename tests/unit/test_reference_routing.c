@@ -150,8 +150,8 @@ static void the_published_policy_ranks_by_slot_number(void **state) {
 /* ---- counting
  * ---------------------------------------------------------------------------------------------------- */
 
-/* Shares at a bin's edge fall into the upper bin: 3 of 10 slots in bin 3 of 10, though 0.3 * 10 < 3 in
- * binary. */
+/* Shares at a bin's edge fall into the upper bin: 3 of 10 slots in bin 3 of 10, however 0.3 * 10 is
+ * rounded. */
 static void histogram_bins_are_exact_at_their_edges(void **state) {
     struct device *dev = *state;
     int32_t index[30];
