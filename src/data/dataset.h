@@ -28,7 +28,8 @@ struct dataset_request {
     const char *cache_dir; /* keep SentencePiece ids of whole files here (token_file.h); NULL = do not keep */
 };
 
-/* A file or generator that went into a dataset, for provenance. */
+/* A file or generator that went into a dataset, for provenance; a SentencePiece model is one, with 0 tokens.
+ */
 struct dataset_origin {
     char name[256];
     char sha256[65]; /* of the file's bytes, or of the generated ids as little-endian int32 */

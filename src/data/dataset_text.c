@@ -6,6 +6,7 @@
 
 #include "core/file.h"
 #include "data/dataset_build.h"
+#include "data/token_file.h"
 #include "data/tokenizer.h"
 
 struct text_set {
@@ -121,19 +122,65 @@ out:
     return status;
 }
 
-/* Ids of a set's files in order, `limit` at most (0: all); each file that gave some is an origin. */
-static moe_status encode_texts(const struct text_set *set, int64_t limit, struct dataset *d,
-                               struct token_buffer *ids, moe_err *err) {
+static void add_origin(struct dataset *d, const char *name, const char *sha256, int64_t tokens) {
+    struct dataset_origin *origin = &d->origins[d->num_origins++];
+    snprintf(origin->name, sizeof origin->name, "%s", name);
+    snprintf(origin->sha256, sizeof origin->sha256, "%s", sha256);
+    origin->tokens = tokens;
+}
+
+/* Ids of a whole text, from the cache if it has them, else tokenized and put there. A cache that cannot be
+ * read or written costs time only, so its failures are not the caller's. */
+static moe_status encode_cached(const struct text_file *text, const char *cache_dir,
+                                const struct tokenizer *t, struct token_file *file, moe_err *err) {
+    moe_status status = MOE_OK;
+    char name[64];
+    snprintf(name, sizeof name, "%.16s-%.16s.tok", text->sha256, tokenizer_sha256(t));
+    char *path = path_join(cache_dir, name);
+    moe_check(path != NULL, err, MOE_ENOMEM, "%s: out of memory", name);
+    if (token_file_read(path, file, NULL) == MOE_OK) {
+        if (file->vocab_size == tokenizer_size(t) && strcmp(file->source_sha256, text->sha256) == 0 &&
+            strcmp(file->tokenizer_sha256, tokenizer_sha256(t)) == 0)
+            goto out;
+        token_file_free(file);
+    }
+    file->vocab_size = tokenizer_size(t);
+    memcpy(file->source_sha256, text->sha256, sizeof file->source_sha256);
+    snprintf(file->tokenizer_sha256, sizeof file->tokenizer_sha256, "%s", tokenizer_sha256(t));
+    moe_try(tokenizer_encode(t, text->bytes, text->size, 0, &file->tokens, err));
+    if (file_make_parents(path, NULL) == MOE_OK) (void)token_file_write(path, file, NULL);
+out:
+    free(path);
+    return status;
+}
+
+/* Appends the ids of a text, `limit` at most (0: all). Only whole texts of piece tokenizers are worth a
+ * cache. */
+static moe_status encode_text(const struct dataset_request *r, const struct text_file *text, int64_t limit,
+                              const struct tokenizer *t, struct token_buffer *ids, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct token_file whole = {0};
+    if (r->cache_dir == NULL || r->tokenizer != TOKENIZE_SENTENCEPIECE || limit != 0)
+        return tokenizer_encode(t, text->bytes, text->size, limit, ids, err);
+    moe_try(encode_cached(text, r->cache_dir, t, &whole, err));
+    moe_try(token_buffer_reserve(ids, whole.tokens.count, err));
+    if (whole.tokens.count > 0)
+        memcpy(ids->ids + ids->count, whole.tokens.ids, (size_t)whole.tokens.count * sizeof *ids->ids);
+    ids->count += whole.tokens.count;
+out:
+    token_file_free(&whole);
+    return status;
+}
+
+/* Ids of a set's files in order, `limit` at most (0: all); each file that was reached is an origin. */
+static moe_status encode_texts(const struct dataset_request *r, const struct text_set *set, int64_t limit,
+                               struct dataset *d, struct token_buffer *ids, moe_err *err) {
     moe_status status = MOE_OK;
     for (int32_t i = 0; i < set->count && (limit == 0 || ids->count < limit); i++) {
         const struct text_file *text = &set->files[i];
         const int64_t before = ids->count;
-        moe_try(tokenizer_encode(d->tokenizer, text->bytes, text->size, limit == 0 ? 0 : limit - before, ids,
-                                 err));
-        struct dataset_origin *origin = &d->origins[d->num_origins++];
-        snprintf(origin->name, sizeof origin->name, "%s", text->name);
-        memcpy(origin->sha256, text->sha256, sizeof origin->sha256);
-        origin->tokens = ids->count - before;
+        moe_try(encode_text(r, text, limit == 0 ? 0 : limit - before, d->tokenizer, ids, err));
+        add_origin(d, text->name, text->sha256, ids->count - before);
     }
 out:
     return status;
@@ -174,7 +221,7 @@ static moe_status fill_held_out(const struct dataset_request *r, const struct te
     int64_t train = 0, validation = 0;
     const int64_t limit =
         r->train_tokens > 0 && r->validation_tokens > 0 ? r->train_tokens + r->validation_tokens : 0;
-    moe_try(encode_texts(texts, limit, d, &ids, err));
+    moe_try(encode_texts(r, texts, limit, d, &ids, err));
     moe_try(plan_held_out(r, ids.count, &train, &validation, err));
     moe_try(fill_split(ids.ids, train, SPLIT_TRAIN, d, &d->train, err));
     moe_try(fill_split(ids.ids + train, validation, SPLIT_VALIDATION, d, &d->validation, err));
@@ -183,11 +230,13 @@ out:
     return status;
 }
 
-static moe_status fill_from(const struct text_set *texts, enum split_number number, int64_t wanted,
-                            struct dataset *d, struct dataset_split *split, moe_err *err) {
+static moe_status fill_from(const struct dataset_request *r, const struct text_set *texts,
+                            enum split_number number, struct dataset *d, struct dataset_split *split,
+                            moe_err *err) {
     moe_status status = MOE_OK;
     struct token_buffer ids = {0};
-    moe_try(encode_texts(texts, wanted, d, &ids, err));
+    const int64_t wanted = number == SPLIT_TRAIN ? r->train_tokens : r->validation_tokens;
+    moe_try(encode_texts(r, texts, wanted, d, &ids, err));
     moe_try(check_enough(number, wanted, ids.count, err));
     moe_try(fill_split(ids.ids, ids.count, number, d, split, err));
 out:
@@ -206,9 +255,11 @@ moe_status dataset_fill_text(const struct dataset_request *request, struct datas
     if (validation.count == 0) {
         moe_try(fill_held_out(request, &train, d, err));
     } else {
-        moe_try(fill_from(&train, SPLIT_TRAIN, request->train_tokens, d, &d->train, err));
-        moe_try(fill_from(&validation, SPLIT_VALIDATION, request->validation_tokens, d, &d->validation, err));
+        moe_try(fill_from(request, &train, SPLIT_TRAIN, d, &d->train, err));
+        moe_try(fill_from(request, &validation, SPLIT_VALIDATION, d, &d->validation, err));
     }
+    if (request->tokenizer == TOKENIZE_SENTENCEPIECE)
+        add_origin(d, request->tokenizer_file, tokenizer_sha256(d->tokenizer), 0);
 out:
     text_set_free(&train);
     text_set_free(&validation);

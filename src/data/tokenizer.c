@@ -14,6 +14,7 @@ struct tokenizer {
     enum tokenizer_kind kind;
     struct word_table words; /* TOKENIZE_WORD: word i has id TOKENIZER_FIRST_WORD + i */
     struct spm *spm;         /* TOKENIZE_SENTENCEPIECE */
+    char sha256[HASH_SHA256_HEX];
 };
 
 static moe_status tokenizer_new(enum tokenizer_kind kind, struct tokenizer **out_tokenizer, moe_err *err) {
@@ -47,6 +48,7 @@ moe_status tokenizer_sentencepiece(const char *path, struct tokenizer **out_toke
     moe_try(file_read_all(path, (size_t)1 << 30, &bytes, &size, err));
     moe_try(tokenizer_new(TOKENIZE_SENTENCEPIECE, &t, err));
     moe_try(spm_load(bytes, size, path, &t->spm, err));
+    moe_try(hash_sha256(bytes, size, t->sha256, err));
     *out_tokenizer = t;
     t = NULL;
 out:
@@ -121,6 +123,10 @@ moe_status tokenizer_from_words(const struct word_table *words, struct tokenizer
 out:
     tokenizer_free(t);
     return status;
+}
+
+const char *tokenizer_sha256(const struct tokenizer *t) {
+    return t->sha256;
 }
 
 int32_t tokenizer_size(const struct tokenizer *t) {

@@ -41,6 +41,9 @@ moe_status tokenizer_from_words(const struct word_table *words, struct tokenizer
 moe_status tokenizer_sentencepiece(const char *path, struct tokenizer **out_tokenizer, moe_err *err);
 void tokenizer_free(struct tokenizer *t); /* NULL is allowed */
 
+/* SHA-256 of the model file of a SentencePiece tokenizer; "" for the others. */
+const char *tokenizer_sha256(const struct tokenizer *t);
+
 /* Every id lies in [0, tokenizer_size). */
 int32_t tokenizer_size(const struct tokenizer *t);
 
