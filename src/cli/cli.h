@@ -25,10 +25,12 @@ moe_status cli_parse(const struct argp *argp, int argc, char **argv, void *input
 moe_status cli_integer(const char *option, const char *text, long long least, long long most, long long *out,
                        moe_err *err);
 
-/* The folder with the suites: $MOE_SUITES, else runs/suites below the current folder, else the source tree's. */
+/* The folder with the suites: $MOE_SUITES, else runs/suites below the current folder, else the source tree's.
+ */
 const char *cli_suites_dir(void);
 
-/* --portable: true if this process runs with the pinned BLAS kernel (set when the program re-executes itself). */
+/* --portable: true if this process runs with the pinned BLAS kernel (set when the program re-executes
+ * itself). */
 bool cli_is_portable(void);
 
 #endif

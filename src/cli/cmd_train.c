@@ -18,7 +18,14 @@ struct train_arguments {
     moe_err *err;
 };
 
-enum { KEY_PROTOCOL = 'p', KEY_TIER = 't', KEY_SEED = 's', KEY_THREADS = 'j', KEY_DEVICE = 'd', KEY_OUT = 'o' };
+enum {
+    KEY_PROTOCOL = 'p',
+    KEY_TIER = 't',
+    KEY_SEED = 's',
+    KEY_THREADS = 'j',
+    KEY_DEVICE = 'd',
+    KEY_OUT = 'o'
+};
 enum { KEY_DATA_DIR = 256, KEY_SET, KEY_RUNS_DIR, KEY_PROGRESS_FD };
 
 static const struct argp_option options[] = {
@@ -116,10 +123,15 @@ moe_status cmd_train(int argc, char **argv, moe_err *err) {
         .progress_fd = -1,
         .err = err,
     };
-    const struct argp argp = {options, parse, "SUITE/EXPERIMENT",
-                              "Trains one experiment into one run file. An interrupted run goes on where it stood; a complete "
-                              "one is not repeated.",
-                              NULL, NULL, NULL};
+    const struct argp argp = {
+        options,
+        parse,
+        "SUITE/EXPERIMENT",
+        "Trains one experiment into one run file. An interrupted run goes on where it stood; a complete "
+        "one is not repeated.",
+        NULL,
+        NULL,
+        NULL};
     moe_try(cli_parse(&argp, argc, argv, &a, err));
     moe_try(load(&a, &e, err));
     path = a.out != NULL ? strdup(a.out) : trainer_default_path(a.runs_dir, e);

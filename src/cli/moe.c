@@ -15,18 +15,21 @@ struct command {
 
 static const struct command commands[] = {
     {"train", "train one experiment of a suite, or go on with it", cmd_train},
+    {"bench", "measure matrix products and training steps", cmd_bench},
+    {"info", "say what this build and machine can do; --keys lists every configuration key", cmd_info},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
 static void print_usage(FILE *out) {
     fprintf(out, "usage: moe [--portable] COMMAND [ARGUMENT...]\n\n");
-    for (size_t i = 0; i < COMMAND_COUNT; i++) fprintf(out, "  %-6s  %s\n", commands[i].name, commands[i].summary);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %-6s  %s\n", commands[i].name, commands[i].summary);
     fprintf(out, "\n--portable pins the BLAS kernel, for equal bits on every x86-64 machine with AVX2.\n"
                  "`moe COMMAND --help` describes a command. Figures, tables and verdicts: moe-report.\n");
 }
 
-/* The kernel of the BLAS is chosen when its library is loaded, from the environment: a program that wants another one
- * must start again. MOE_KERNEL_SET keeps it from doing so twice. */
+/* The kernel of the BLAS is chosen when its library is loaded, from the environment: a program that wants
+ * another one must start again. MOE_KERNEL_SET keeps it from doing so twice. */
 static void choose_blas_kernel(char **argv, bool portable) {
     const char *kernel = portable ? "Haswell" : blas_preferred_kernel();
     if (kernel == NULL || getenv("MOE_KERNEL_SET") != NULL) return;
@@ -49,7 +52,8 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(argv[at], commands[i].name) != 0) continue;
         const moe_status status = commands[i].run(argc - at, argv + at, &err);
-        if (status != MOE_OK && err.message[0] != '\0') fprintf(stderr, "moe %s: %s\n", argv[at], err.message);
+        if (status != MOE_OK && err.message[0] != '\0')
+            fprintf(stderr, "moe %s: %s\n", argv[at], err.message);
         return moe_exit_code(status);
     }
     fprintf(stderr, "moe: there is no command '%s'\n\n", argv[at]);

@@ -6,7 +6,8 @@
 
 void progress_line_begin(struct progress_line *line, const struct experiment *e, int fd) {
     *line = (struct progress_line){.fd = fd};
-    snprintf(line->name, sizeof line->name, "%s.%s.s%llu", e->name, e->protocol, (unsigned long long)e->train.seed);
+    snprintf(line->name, sizeof line->name, "%s.%s.s%llu", e->name, e->protocol,
+             (unsigned long long)e->train.seed);
 }
 
 void progress_line_report(void *user, const struct trainer_report *r) {
@@ -15,8 +16,8 @@ void progress_line_report(void *user, const struct trainer_report *r) {
     if (line->shown && now - line->last < 5 && r->step < r->total_steps) return;
     line->shown = true;
     line->last = now;
-    fprintf(stderr, "%s %lld/%lld loss %.4f val %.4f tok/s %.0f left %.0f\n", line->name, (long long)r->step, (long long)r->total_steps, r->loss,
-            r->validation, r->tokens_per_second, r->seconds_left);
+    fprintf(stderr, "%s %lld/%lld loss %.4f val %.4f tok/s %.0f left %.0f\n", line->name, (long long)r->step,
+            (long long)r->total_steps, r->loss, r->validation, r->tokens_per_second, r->seconds_left);
 }
 
 void progress_line_end(struct progress_line *line) {

@@ -6,8 +6,8 @@
 
 struct progress_line {
     char name[2 * EXPERIMENT_NAME_MAX];
-    int fd;       /* >= 0: lines for the parent process */
-    double last;  /* clock of the latest line shown */
+    int fd;      /* >= 0: lines for the parent process */
+    double last; /* clock of the latest line shown */
     bool shown;
 };
 

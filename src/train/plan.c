@@ -34,7 +34,8 @@ static moe_status add_run(struct plan *plan, const struct plan_request *request,
     run->path = trainer_default_path(request->runs_dir, e);
     moe_check(run->path != NULL, err, MOE_ENOMEM, "no memory for a path");
     moe_try(run_state_of(run->path, &run->state, err));
-    moe_try(decoder_count(&e->model, &e->moe, e->train.micro_batch_size, e->data.sequence_length, &run->counts, err));
+    moe_try(decoder_count(&e->model, &e->moe, e->train.micro_batch_size, e->data.sequence_length,
+                          &run->counts, err));
     run->tokens = plan_tokens(e);
     run->flops = run->tokens * run->counts.flops_per_token;
     run->memory = run->counts.state_bytes + run->counts.activation_bytes;
@@ -43,8 +44,8 @@ out:
 }
 
 /* Names of one protocol that the glob lets through; the array is shortened in place. */
-static moe_status list_names(const struct plan_request *request, const struct experiment_choice *choice, char ***names,
-                             int32_t *count, moe_err *err) {
+static moe_status list_names(const struct plan_request *request, const struct experiment_choice *choice,
+                             char ***names, int32_t *count, moe_err *err) {
     moe_status status = MOE_OK;
     int32_t kept = 0;
     moe_try(experiment_list(choice, names, count, err));
@@ -112,7 +113,8 @@ moe_status plan_make(const struct plan_request *request, struct plan *out_plan, 
     *out_plan = plan;
     plan = (struct plan){0};
 out:
-    for (int p = 0; p < PROTOCOL_COUNT; p++) experiment_list_free(names[p], counts[p]);
+    for (int p = 0; p < PROTOCOL_COUNT; p++)
+        experiment_list_free(names[p], counts[p]);
     plan_free(&plan);
     return status;
 }

@@ -8,12 +8,12 @@
 
 struct plan_request {
     const char *suites_dir, *suite, *tier;
-    const char *protocol;   /* NULL: both */
-    const char *only;       /* glob over experiment names; NULL: all */
-    const char *runs_dir;   /* "runs" */
+    const char *protocol; /* NULL: both */
+    const char *only;     /* glob over experiment names; NULL: all */
+    const char *runs_dir; /* "runs" */
     uint64_t first_seed;
-    int32_t seeds;          /* seeds first_seed .. first_seed + seeds - 1 */
-    int32_t shard, shards;  /* of N shards, every N-th run from number I (1-based); shards 1: all */
+    int32_t seeds;         /* seeds first_seed .. first_seed + seeds - 1 */
+    int32_t shard, shards; /* of N shards, every N-th run from number I (1-based); shards 1: all */
     const char *const *sets;
     int32_t set_count;
 };
@@ -37,8 +37,8 @@ struct plan {
 moe_status plan_make(const struct plan_request *request, struct plan *out_plan, moe_err *err);
 void plan_free(struct plan *plan);
 
-/* Tokens of training of one run, from the configuration alone: the corpus at its stated size. 0 if the size is that of a
- * file which has not been read. */
+/* Tokens of training of one run, from the configuration alone: the corpus at its stated size. 0 if the size
+ * is that of a file which has not been read. */
 double plan_tokens(const struct experiment *e);
 
 #endif
