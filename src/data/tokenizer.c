@@ -41,14 +41,16 @@ moe_status tokenizer_sentencepiece(const char *path, struct tokenizer **out_toke
     struct tokenizer *t = NULL;
     unsigned char *bytes = NULL;
     size_t size = 0;
+    char sha256[HASH_SHA256_HEX];
     moe_check(
         file_exists(path), err, MOE_ENOTFOUND,
         "%s: no such tokenizer model; point --data-dir at the folder that has it or change tokenizer_file",
         path);
     moe_try(file_read_all(path, (size_t)1 << 30, &bytes, &size, err));
+    moe_try(hash_sha256(bytes, size, sha256, err));
     moe_try(tokenizer_new(TOKENIZE_SENTENCEPIECE, &t, err));
+    memcpy(t->sha256, sha256, sizeof sha256);
     moe_try(spm_load(bytes, size, path, &t->spm, err));
-    moe_try(hash_sha256(bytes, size, t->sha256, err));
     *out_tokenizer = t;
     t = NULL;
 out:
