@@ -1,7 +1,22 @@
 // The only C++ of the configuration: toml++ behind plain functions. No exception leaves this file.
+//
+// Some malformed text ("[&") breaks a precondition inside toml++ (its issue 294): undefined behaviour in a
+// release build, abort() in a debug build. Its assertions therefore stay on here, and throw.
+#undef NDEBUG
+namespace {
+struct parser_confused {};
+} // namespace
+#define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : throw parser_confused())
 #define TOML_EXCEPTIONS        0
 #define TOML_MAX_NESTED_VALUES 16
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wterminate" // accessors that are never reached by bad text
+#endif
 #include <toml++/toml.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 #include <algorithm>
 #include <cmath>
@@ -47,15 +62,18 @@ struct refusal {
     unsigned line;
 };
 
-// toml++ builds one table per part of a dotted key and frees them by recursion, so a key of 100,000 parts
-// would overflow the stack before anything could refuse it. This walks the text as a lexer would (comments
-// and strings are skipped) and refuses keys of more parts than any table here has levels.
-class dotted_key_scan {
+// Refuses beforehand what toml++ does not survive. It builds one table per part of a dotted key and frees
+// them by recursion, so a key of 100,000 parts would overflow the stack; and its tables of Unicode letters
+// end in undefined behaviour for some letters. This walks the text as a lexer would, skipping comments and
+// strings, and refuses keys of more parts than any table here has levels, and bytes that TOML 1.0 allows in
+// comments and strings only.
+class text_scan {
   public:
-    explicit dotted_key_scan(std::string_view text) : text_(text) {
+    explicit text_scan(std::string_view text) : text_(text) {
     }
 
     void run() {
+        if (text_.compare(0, 3, "\xef\xbb\xbf") == 0) at_ = 3; // a byte order mark is allowed at the start
         while (at_ < text_.size()) {
             const char c = text_[at_];
             if (c == '\n') line_++;
@@ -64,6 +82,10 @@ class dotted_key_scan {
             } else if (c == '"' || c == '\'') {
                 skip_string(c);
             } else {
+                const unsigned char byte = static_cast<unsigned char>(c);
+                if (byte >= 0x80 || byte == 0x7f || (byte < 0x20 && c != '\t' && c != '\n' && c != '\r'))
+                    throw refusal{"only ASCII letters, digits, '_' and '-' may stand outside of quotes",
+                                  line_};
                 if (c == '.' && ++dots_ >= TOML_MAX_DEPTH)
                     throw refusal{"a key of more than " + std::to_string(TOML_MAX_DEPTH) + " parts", line_};
                 if (std::string_view("=,\n[]{}").find(c) != std::string_view::npos) dots_ = 0;
@@ -184,9 +206,27 @@ class converter {
     json_t *lines_;
 };
 
+// The line that confuses the parser: the last one of the shortest run of lines, from the first on, that does.
+unsigned confusing_line(std::string_view text) {
+    std::vector<size_t> ends;
+    for (size_t i = 0; i < text.size(); i++)
+        if (text[i] == '\n' || i + 1 == text.size()) ends.push_back(i + 1);
+    size_t low = 0, high = ends.empty() ? 0 : ends.size() - 1;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        try {
+            (void)toml::parse(text.substr(0, ends[middle]));
+            low = middle + 1;
+        } catch (const parser_confused &) {
+            high = middle;
+        }
+    }
+    return static_cast<unsigned>(low) + 1;
+}
+
 moe_status parse(std::string_view text, const char *name, json_t **out_root, json_t **out_lines,
                  moe_err *err) {
-    dotted_key_scan(text).run();
+    text_scan(text).run();
     const toml::parse_result result = toml::parse(text);
     if (!result) {
         const std::string what(result.error().description());
@@ -209,6 +249,9 @@ extern "C" moe_status toml_parse(const char *text, size_t size, const char *name
                         TOML_MAX_BYTES);
     try {
         return parse(std::string_view(text, size), name, out_root, out_lines, err);
+    } catch (const parser_confused &) {
+        return moe_fail(err, MOE_ECONFIG, "%s:%u: malformed key, value or table header", name,
+                        confusing_line(std::string_view(text, size)));
     } catch (const refusal &r) {
         return moe_fail(err, MOE_ECONFIG, "%s:%u: %s", name, r.line, r.message.c_str());
     } catch (const std::bad_alloc &) {

@@ -19,12 +19,12 @@ static moe_status parse(const char *text, json_t **root, json_t **lines, moe_err
 
 static void values_keep_their_types_order_and_lines(void **state) {
     (void)state;
-    static const char text[] = "zeta = 1\n"
+    static const char text[] = "\xef\xbb\xbfzeta = 1\n"
                                "alpha = 1.0 # a comment with \"quotes\" and '\n"
                                "\n"
                                "[b.z]\n"
                                "on = true\n"
-                               "\"quoted.key\" = 'str'\n"
+                               "\"quoted.key\" = 'str \xce\xa6' # \xce\xa6\n"
                                "[b.a]\n"
                                "list = [\n"
                                "  1,\n"
@@ -38,9 +38,9 @@ static void values_keep_their_types_order_and_lines(void **state) {
     json_t *root = NULL, *lines = NULL;
     if (parse(text, &root, &lines, &err) != MOE_OK) fail_msg("%s", err.message);
     char *dump = json_dumps(root, JSON_COMPACT);
-    assert_string_equal(
-        dump, "{\"zeta\":1,\"alpha\":1.0,\"b\":{\"z\":{\"on\":true,\"quoted.key\":\"str\"},\"a\":{\"list\":"
-              "[1,2],\"dotted\":{\"key\":-3}}},\"claim\":[{\"id\":\"c1\"},{\"id\":\"c2\"}]}");
+    assert_string_equal(dump, "{\"zeta\":1,\"alpha\":1.0,\"b\":{\"z\":{\"on\":true,\"quoted.key\":\"str "
+                              "\xce\xa6\"},\"a\":{\"list\":"
+                              "[1,2],\"dotted\":{\"key\":-3}}},\"claim\":[{\"id\":\"c1\"},{\"id\":\"c2\"}]}");
     assert_int_equal(toml_line(lines, "zeta"), 1);
     assert_int_equal(toml_line(lines, "b.z.on"), 5);
     assert_int_equal(toml_line(lines, "b.z.quoted.key"), 6);
@@ -68,6 +68,14 @@ static void bad_text_is_an_error_with_its_line(void **state) {
         {"a = [1, inf]\n", "x.toml:1: a[1]: NaN"},
         {"a = \"x\\u0000y\"\n", "x.toml:1: a NUL character"},
         {"\"a\\u0000b\" = 1\n", "x.toml:1: a NUL character"},
+        {"a = 1\nb = [2, \xce\xa6\n", "x.toml:2: only ASCII"},
+        {"\xce\xa6 = 2\n", "x.toml:1: only ASCII"},
+        {"a = 1\n\x01 = 2\n", "x.toml:2: only ASCII"},
+        {"[&", "x.toml:1: malformed"},
+        {"a = 1\n[b]\n[[=]]\nc = 3\n", "x.toml:3: malformed"},
+        {"[[[1]]]\n[$"
+         "a]\n",
+         "x.toml:1: malformed"},
         {"a = 99999999999999999999\n", "x.toml:1: "},
         {"a = \xff\xfe\n", "x.toml:1: "},
         {"a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r.s.t.u.v.w.x.y.z = 1\n", "x.toml:1: a key of more than"},
