@@ -1,8 +1,11 @@
 #include "cli/progress_line.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "core/clock.h"
+#include "train/suite.h"
 
 void progress_line_begin(struct progress_line *line, const struct experiment *e, int fd) {
     *line = (struct progress_line){.fd = fd};
@@ -12,6 +15,12 @@ void progress_line_begin(struct progress_line *line, const struct experiment *e,
 
 void progress_line_report(void *user, const struct trainer_report *r) {
     struct progress_line *line = user;
+    if (line->fd >= 0) {
+        char text[256];
+        suite_format_progress(r, text, sizeof text);
+        if (write(line->fd, text, strlen(text)) < 0) line->fd = -1; /* the parent is gone: the run goes on */
+        return;
+    }
     const double now = clock_seconds();
     if (line->shown && now - line->last < 5 && r->step < r->total_steps) return;
     line->shown = true;

@@ -1,6 +1,7 @@
 #include "train/plan.h"
 
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +44,19 @@ out:
     return status;
 }
 
+/* Whether one of the comma-separated globs fits. */
+static bool selected(const char *globs, const char *name) {
+    char glob[EXPERIMENT_NAME_MAX];
+    if (globs == NULL) return true;
+    for (const char *at = globs; *at != '\0';) {
+        const size_t length = strcspn(at, ",");
+        snprintf(glob, sizeof glob, "%.*s", (int)length, at);
+        if (fnmatch(glob, name, 0) == 0) return true;
+        at += length + (at[length] == ',');
+    }
+    return false;
+}
+
 /* Names of one protocol that the glob lets through; the array is shortened in place. */
 static moe_status list_names(const struct plan_request *request, const struct experiment_choice *choice,
                              char ***names, int32_t *count, moe_err *err) {
@@ -51,7 +65,7 @@ static moe_status list_names(const struct plan_request *request, const struct ex
     moe_try(experiment_list(choice, names, count, err));
     for (int32_t i = 0; i < *count; i++) {
         char *name = (*names)[i];
-        if (request->only == NULL || fnmatch(request->only, name, 0) == 0) {
+        if (selected(request->only, name)) {
             (*names)[kept++] = name;
         } else {
             free(name);

@@ -9,7 +9,7 @@
 struct plan_request {
     const char *suites_dir, *suite, *tier;
     const char *protocol; /* NULL: both */
-    const char *only;     /* glob over experiment names; NULL: all */
+    const char *only;     /* globs over experiment names, separated by commas; NULL: all */
     const char *runs_dir; /* "runs" */
     uint64_t first_seed;
     int32_t seeds;         /* seeds first_seed .. first_seed + seeds - 1 */
