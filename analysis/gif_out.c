@@ -5,8 +5,6 @@
 
 #include <gif_lib.h>
 
-#include "core/file.h"
-
 #define PALETTE_SIZE 256
 
 /* Colours of the frames: an open hash table from colour to how often it occurs, and later to its palette
@@ -270,17 +268,5 @@ out:
     if (gif != NULL) EGifCloseFile(gif, NULL);
     free(buffer.data);
     free(palette.table);
-    return status;
-}
-
-moe_status gif_write(const char *path, const struct gif_animation *animation, moe_err *err) {
-    moe_status status = MOE_OK;
-    unsigned char *data = NULL;
-    size_t size = 0;
-    moe_try(gif_encode(animation, &data, &size, err));
-    moe_try(file_make_parents(path, err));
-    moe_try(file_write_atomic(path, data, size, err));
-out:
-    free(data);
     return status;
 }

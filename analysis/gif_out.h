@@ -1,4 +1,4 @@
-/* gif_out.h - frames to an animated GIF with one palette for all of them. */
+/* gif_out.h - frames to the bytes of an animated GIF with one palette for all of them. */
 #ifndef ANALYSIS_GIF_OUT_H
 #define ANALYSIS_GIF_OUT_H
 
@@ -18,8 +18,5 @@ struct gif_animation {
  * same bytes. MOE_EARG, MOE_ENOMEM. */
 moe_status gif_encode(const struct gif_animation *animation, unsigned char **out_data, size_t *out_size,
                       moe_err *err);
-
-/* Encodes and replaces the file at path at once. Folders above it are made. */
-moe_status gif_write(const char *path, const struct gif_animation *animation, moe_err *err);
 
 #endif

@@ -301,8 +301,10 @@ out:
     return status;
 }
 
-moe_status measure_paired(struct run_list *list, const struct run_group *a, const struct run_group *b,
-                          const char *name, struct stats_difference *out, moe_err *err) {
+/* Values of two groups over the seeds that both have, in the same order: malloc'ed [*out_shared] each. */
+static moe_status shared_values(struct run_list *list, const struct run_group *a, const struct run_group *b,
+                                const char *name, double **out_a, double **out_b, int32_t *out_shared,
+                                moe_err *err) {
     moe_status status = MOE_OK;
     double *of_a = NULL;
     double *of_b = NULL;
@@ -322,7 +324,43 @@ moe_status measure_paired(struct run_list *list, const struct run_group *a, cons
     }
     moe_check(shared > 0, err, MOE_ENOTFOUND, "%s/%s and %s/%s %s have no seed in common", a->suite,
               a->experiment, b->suite, b->experiment, b->protocol);
+    *out_a = of_a;
+    *out_b = of_b;
+    *out_shared = shared;
+    of_a = of_b = NULL;
+out:
+    free(of_a);
+    free(of_b);
+    return status;
+}
+
+moe_status measure_paired(struct run_list *list, const struct run_group *a, const struct run_group *b,
+                          const char *name, struct stats_difference *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    double *of_a = NULL;
+    double *of_b = NULL;
+    int32_t shared = 0;
+    moe_try(shared_values(list, a, b, name, &of_a, &of_b, &shared, err));
     *out = stats_paired(of_a, of_b, shared, 0.95);
+out:
+    free(of_a);
+    free(of_b);
+    return status;
+}
+
+moe_status measure_ratio(struct run_list *list, const struct run_group *a, const struct run_group *b,
+                         const char *name, struct stats_estimate *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    double *of_a = NULL;
+    double *of_b = NULL;
+    int32_t shared = 0;
+    moe_try(shared_values(list, a, b, name, &of_a, &of_b, &shared, err));
+    for (int32_t i = 0; i < shared; i++) {
+        of_a[i] /= of_b[i];
+        moe_check(isfinite(of_a[i]), err, MOE_ENUMERIC, "%s/%s %s: %s of seed %d of the shared ones is 0",
+                  b->suite, b->experiment, b->protocol, name, i);
+    }
+    *out = stats_mean_interval(of_a, shared, 0.95);
 out:
     free(of_a);
     free(of_b);

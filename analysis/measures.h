@@ -39,4 +39,9 @@ moe_status measure_estimate(struct run_list *list, const struct run_group *group
 moe_status measure_paired(struct run_list *list, const struct run_group *a, const struct run_group *b,
                           const char *name, struct stats_difference *out, moe_err *err);
 
+/* Ratio a / b, taken seed by seed over the seeds that both groups have; mean and 95 % interval. MOE_ENOTFOUND
+ * if they share none. */
+moe_status measure_ratio(struct run_list *list, const struct run_group *a, const struct run_group *b,
+                         const char *name, struct stats_estimate *out, moe_err *err);
+
 #endif

@@ -57,8 +57,11 @@ moe_status plot_new(const struct plot_layout *layout, struct plot **out_plot, mo
     plot->layout.note = plot_string(plot, layout->note);
     const int32_t count = layout->rows * layout->columns;
     plot->panels = plot_take(plot, (size_t)count * sizeof *plot->panels);
-    moe_check(plot->panels != NULL, err, MOE_ENOMEM, "cannot allocate %d panels", count);
+    plot->row_heads = plot_take(plot, (size_t)layout->rows * sizeof *plot->row_heads);
+    moe_check(plot->panels != NULL && plot->row_heads != NULL, err, MOE_ENOMEM, "cannot allocate %d panels",
+              count);
     for (int32_t i = 0; i < count; i++) {
+        plot->panels[i].link = i;
         plot->panels[i].series_end = &plot->panels[i].series;
         plot->panels[i].references_end = &plot->panels[i].references;
     }
@@ -109,6 +112,11 @@ void plot_set_panel(struct plot *plot, int32_t panel, const struct plot_panel_sp
                                        .horizontal = spec->horizontal};
 }
 
+void plot_head_row(struct plot *plot, int32_t row, const char *heading) {
+    if (panel_at(plot, row * plot->layout.columns) == NULL) return;
+    plot->row_heads[row] = plot_string(plot, heading);
+}
+
 void plot_add_series(struct plot *plot, int32_t panel, const struct plot_series *series) {
     struct panel *p = panel_at(plot, panel);
     struct panel_series *added = plot_take(plot, sizeof *added);
@@ -124,6 +132,15 @@ void plot_add_series(struct plot *plot, int32_t panel, const struct plot_series 
     if (plot->error.status != MOE_OK) return; /* half a copy is not drawn */
     *p->series_end = added;
     p->series_end = &added->next;
+}
+
+void plot_link_values(struct plot *plot, int32_t panel, int32_t other) {
+    const struct panel *a = panel_at(plot, panel);
+    const struct panel *b = panel_at(plot, other);
+    if (a == NULL || b == NULL) return;
+    const int32_t from = b->link;
+    for (int32_t i = 0; i < plot->layout.rows * plot->layout.columns; i++)
+        if (plot->panels[i].link == from) plot->panels[i].link = a->link;
 }
 
 static void add_reference(struct plot *plot, int32_t panel, const struct panel_reference *reference) {
@@ -198,9 +215,9 @@ static void widen(double *low, double *high, double value) {
     if (isnan(*high) || value > *high) *high = value;
 }
 
-void panel_value_range(const struct panel *panel, double *low, double *high) {
+/* Widens the range by the values of one panel. */
+static void widen_by_panel(const struct panel *panel, double *low, double *high) {
     const bool log = panel->spec.value.log;
-    *low = *high = NAN;
     for (const struct panel_series *p = panel->series; p != NULL; p = p->next) {
         for (int32_t i = 0; i < p->s.n; i++) {
             const double ends[] = {p->s.value[i], p->s.low != NULL ? p->s.low[i] : NAN,
@@ -216,6 +233,12 @@ void panel_value_range(const struct panel *panel, double *low, double *high) {
         if (!log || r->high > 0.0) widen(low, high, r->high);
     }
     if (panel->spec.value.zero && !log) widen(low, high, 0.0);
+}
+
+void panel_value_range(const struct plot *plot, const struct panel *panel, double *low, double *high) {
+    *low = *high = NAN;
+    for (int32_t i = 0; i < plot->layout.rows * plot->layout.columns; i++)
+        if (plot->panels[i].link == panel->link) widen_by_panel(&plot->panels[i], low, high);
 }
 
 void panel_position_range(const struct panel *panel, double *low, double *high) {

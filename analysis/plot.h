@@ -94,7 +94,14 @@ moe_status plot_new(const struct plot_layout *layout, struct plot **out_plot, mo
 void plot_free(struct plot *plot); /* NULL is allowed */
 
 void plot_set_panel(struct plot *plot, int32_t panel, const struct plot_panel_spec *spec);
+/* A heading above a row of panels. */
+void plot_head_row(struct plot *plot, int32_t row, const char *heading);
+
 void plot_add_series(struct plot *plot, int32_t panel, const struct plot_series *series);
+
+/* Gives both panels one value range: that of all their values together. Links add up: (0, 1) and (1, 2) link
+ * three. */
+void plot_link_values(struct plot *plot, int32_t panel, int32_t other);
 
 /* A line across the panel at a value. It is part of the range. */
 void plot_add_reference(struct plot *plot, int32_t panel, double value, const struct plot_pen *pen);

@@ -122,14 +122,14 @@ static void draw_bar(const struct page *page, const struct plot_pen *pen, struct
     cairo_new_path(cr);
     cairo_rectangle(cr, left + inset, top + inset, fmax(0.0, width - 2.0 * inset),
                     fmax(0.0, height - 2.0 * inset));
-    set_colour(page, pen->colour, opacity);
+    set_colour(page, pen->hollow ? (struct plot_colour){1.0, 1.0, 1.0} : pen->colour, opacity);
+    cairo_fill_preserve(cr);
     if (pen->hollow) {
+        set_colour(page, pen->colour, opacity);
         cairo_set_dash(cr, NULL, 0, 0.0);
         cairo_set_line_width(cr, 1.2);
         cairo_set_line_join(cr, CAIRO_LINE_JOIN_MITER);
         cairo_stroke(cr);
-    } else {
-        cairo_fill(cr);
     }
 }
 
@@ -231,6 +231,21 @@ static void draw_error_bar(const struct page *page, const struct panel *panel, c
     straight_line(page, x2 - cap_x, y2 - cap_y, x2 + cap_x, y2 + cap_y);
 }
 
+/* Text on a white edge: it stays legible where it meets a line. */
+static void draw_label(const struct page *page, enum text_align align, enum text_level level, double x,
+                       double y, const char *text) {
+    const struct text_style style = {
+        .face = FONT_REGULAR, .size = STYLE_NOTE_SIZE, .align = align, .level = level};
+    plot_text_path(page->cr, page->fonts, &style, x, y, text);
+    cairo_set_dash(page->cr, NULL, 0, 0.0);
+    cairo_set_line_width(page->cr, 3.0);
+    cairo_set_line_join(page->cr, CAIRO_LINE_JOIN_ROUND);
+    cairo_set_source_rgb(page->cr, 1.0, 1.0, 1.0);
+    cairo_stroke_preserve(page->cr);
+    set_colour(page, STYLE_INK, 1.0);
+    cairo_fill(page->cr);
+}
+
 /* Text beyond the end of point i (or of its error bar). */
 static void draw_point_label(const struct page *page, const struct panel *panel, const struct panel_frame *f,
                              const struct plot_series *s, int32_t i) {
@@ -242,16 +257,14 @@ static void draw_point_label(const struct page *page, const struct panel *panel,
     map(panel, f, s->position[i], end, &x, &y);
     const double room = s->geom == GEOM_POINTS ? 0.5 * s->pen.marker_size + 4.0 : 4.0;
     if (panel->spec.horizontal) {
-        draw_text(page, FONT_REGULAR, STYLE_NOTE_SIZE, ALIGN_START, LEVEL_MIDDLE, STYLE_INK, x + room, y,
-                  s->labels[i]);
+        draw_label(page, ALIGN_START, LEVEL_MIDDLE, x + room, y, s->labels[i]);
     } else {
-        draw_text(page, FONT_REGULAR, STYLE_NOTE_SIZE, ALIGN_MIDDLE, LEVEL_BASELINE, STYLE_INK, x, y - room,
-                  s->labels[i]);
+        draw_label(page, ALIGN_MIDDLE, LEVEL_BASELINE, x, y - room, s->labels[i]);
     }
 }
 
-static void draw_bar_series(const struct page *page, const struct panel *panel, const struct panel_frame *f,
-                            const struct plot_series *s) {
+static void draw_bars(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                      const struct plot_series *s) {
     for (int32_t i = 0; i < s->n; i++) {
         double base = s->base != NULL ? s->base[i] : panel->spec.value.log ? f->value.min : 0.0;
         if (!drawable(panel, s->position[i], s->value[i]) || !drawable(panel, s->position[i], base)) continue;
@@ -263,6 +276,11 @@ static void draw_bar_series(const struct page *page, const struct panel *panel, 
         map(panel, f, s->position[i] + 0.5 * s->bar_width, s->value[i], &x2, &y2);
         draw_bar(page, &s->pen, (struct plot_box){fmin(x1, x2), fmin(y1, y2), fabs(x2 - x1), fabs(y2 - y1)});
     }
+}
+
+/* Error bars and texts of bars. */
+static void draw_bar_ends(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                          const struct plot_series *s) {
     for (int32_t i = 0; i < s->n; i++) {
         if (!drawable(panel, s->position[i], s->value[i])) continue;
         draw_error_bar(page, panel, f, s, i, STYLE_MUTED);
@@ -419,7 +437,6 @@ void draw_panel(const struct page *page, const struct panel *panel, const struct
         draw_grid(page, &f->value, f, sideways, false);
         if (panel->spec.position.names == NULL) draw_grid(page, &f->position, f, !sideways, sideways);
     }
-    draw_references(page, panel, f, false);
 
     cairo_save(page->cr);
     cairo_rectangle(page->cr, d->x - 4.0, d->y - 4.0, d->width + 8.0, d->height + 8.0);
@@ -428,11 +445,14 @@ void draw_panel(const struct page *page, const struct panel *panel, const struct
         cairo_reset_clip(page->cr);
         draw_heatmap(page, panel->heatmap, f);
     }
+    for (const struct panel_series *s = panel->series; s != NULL; s = s->next)
+        if (s->s.geom == GEOM_BARS) draw_bars(page, panel, f, &s->s);
+    draw_references(page, panel, f, false);
     for (const struct panel_series *s = panel->series; s != NULL; s = s->next) {
         if (s->s.geom == GEOM_LINE) {
             draw_line_series(page, panel, f, &s->s);
         } else if (s->s.geom == GEOM_BARS) {
-            draw_bar_series(page, panel, f, &s->s);
+            draw_bar_ends(page, panel, f, &s->s);
         } else {
             draw_point_series(page, panel, f, &s->s);
         }

@@ -11,6 +11,7 @@
 #define LEGEND_LINE 19.0
 #define NOTE_LINE   15.0
 #define PANEL_TITLE 20.0
+#define ROW_HEAD    20.0
 #define LEGEND_GAP  16.0
 #define TICK_ROOM   10.0 /* from the data box to tick labels */
 #define LABEL_GAP   8.0  /* from tick labels to the axis label */
@@ -85,9 +86,9 @@ static double widest_point_label(const struct plot_fonts *fonts, const struct pa
 
 /* Range of the values, with room at the upper end for texts beside the points. length: of the axis on the
  * page. */
-static void value_range(const struct plot_fonts *fonts, const struct panel *panel, double length, double *low,
-                        double *high) {
-    panel_value_range(panel, low, high);
+static void value_range(const struct plot_fonts *fonts, const struct plot *plot, const struct panel *panel,
+                        double length, double *low, double *high) {
+    panel_value_range(plot, panel, low, high);
     const double label = widest_point_label(fonts, panel);
     if (label == 0.0 || panel->spec.value.log) return;
     const double room = panel->spec.horizontal ? label + 10.0 : STYLE_NOTE_SIZE + 6.0;
@@ -128,7 +129,7 @@ static double room_left(const struct plot_fonts *fonts, const struct plot_axis *
 /* The axis of a panel that runs up or down gets its scale from the height, which is known from the start. */
 static void scale_upright(const struct plot_fonts *fonts, const struct plot *plot, const struct panel *panel,
                           struct panel_frame *f) {
-    const int32_t target = (int32_t)(plot->layout.panel_height / 28.0);
+    const int32_t target = (int32_t)fmax(4.0, plot->layout.panel_height / 28.0);
     double low;
     double high;
     if (panel->spec.horizontal) {
@@ -136,7 +137,7 @@ static void scale_upright(const struct plot_fonts *fonts, const struct plot *plo
         scale_of_axis(&f->position, &panel->spec.position, low, high, target);
         room_below(&panel->spec.value, &f->value_label_offset);
     } else {
-        value_range(fonts, panel, plot->layout.panel_height, &low, &high);
+        value_range(fonts, plot, panel, plot->layout.panel_height, &low, &high);
         scale_of_axis(&f->value, &panel->spec.value, low, high, target);
         if (panel->spec.value.names != NULL) { /* rows of a heatmap: the first at the top */
             const double first = f->value.min;
@@ -147,12 +148,12 @@ static void scale_upright(const struct plot_fonts *fonts, const struct plot *plo
     }
 }
 
-static void scale_lengthwise(const struct plot_fonts *fonts, const struct panel *panel, double width,
-                             struct panel_frame *f) {
+static void scale_lengthwise(const struct plot_fonts *fonts, const struct plot *plot,
+                             const struct panel *panel, double width, struct panel_frame *f) {
     double low;
     double high;
     if (panel->spec.horizontal) {
-        value_range(fonts, panel, width, &low, &high);
+        value_range(fonts, plot, panel, width, &low, &high);
         scale_across(fonts, &f->value, &panel->spec.value, low, high, width);
     } else {
         panel_position_range(panel, &low, &high);
@@ -242,13 +243,14 @@ static void lay_out(const struct plot *plot, const struct plot_fonts *fonts, str
     double y = g->top;
     for (int32_t r = 0; r < l->rows; r++) {
         double x = PAGE_MARGIN;
+        if (plot->row_heads[r] != NULL) y += ROW_HEAD;
         y += g->title_height[r];
         for (int32_t c = 0; c < l->columns; c++) {
             struct panel_frame *f = &frames[r * l->columns + c];
             x += g->left[c];
             f->data = (struct plot_box){x, y, g->data_width, l->panel_height};
             if (grid_panel(plot, r, c)->used)
-                scale_lengthwise(fonts, grid_panel(plot, r, c), g->data_width, f);
+                scale_lengthwise(fonts, plot, grid_panel(plot, r, c), g->data_width, f);
             x += g->data_width + g->right[c] + COLUMN_GAP;
         }
         y += l->panel_height + g->bottom[r] + (r + 1 < l->rows ? ROW_GAP : 0.0);
@@ -267,6 +269,11 @@ static void draw_page(const struct page *page, const struct plot *plot, const st
         y += STYLE_TITLE_SIZE + 8.0;
     }
     flow_legend(page, page->fonts, plot, y);
+    for (int32_t r = 0; r < l->rows; r++) {
+        if (plot->row_heads[r] == NULL) continue;
+        draw_text(page, FONT_BOLD, STYLE_HEAD_SIZE, ALIGN_START, LEVEL_BASELINE, STYLE_INK, PAGE_MARGIN,
+                  frames[r * l->columns].data.y - g->title_height[r] - 7.0, plot->row_heads[r]);
+    }
     for (int32_t i = 0; i < l->rows * l->columns; i++) {
         const struct panel *p = &plot->panels[i];
         if (!p->used) continue;

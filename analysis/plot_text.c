@@ -159,7 +159,7 @@ static int outline_cubic(const FT_Vector *control1, const FT_Vector *control2, c
     return 0;
 }
 
-void plot_text_draw(cairo_t *cr, const struct plot_fonts *fonts, const struct text_style *style, double x,
+void plot_text_path(cairo_t *cr, const struct plot_fonts *fonts, const struct text_style *style, double x,
                     double y, const char *text) {
     static const FT_Outline_Funcs funcs = {outline_move, outline_line, outline_conic, outline_cubic, 0, 0};
     const double width = plot_text_width(fonts, style->face, style->size, text);
@@ -179,6 +179,11 @@ void plot_text_draw(cairo_t *cr, const struct plot_fonts *fonts, const struct te
         at.x += (double)at.face->glyph->metrics.horiAdvance;
     }
     cairo_close_path(cr);
+}
+
+void plot_text_draw(cairo_t *cr, const struct plot_fonts *fonts, const struct text_style *style, double x,
+                    double y, const char *text) {
+    plot_text_path(cr, fonts, style, x, y, text);
     cairo_fill(cr);
 }
 

@@ -39,6 +39,10 @@ double plot_text_width(const struct plot_fonts *fonts, enum font_face face, doub
 /* Height of a capital letter: what looks like the height of a line of text. */
 double plot_text_cap_height(const struct plot_fonts *fonts, enum font_face face, double size);
 
+/* Makes the text at anchor (x, y) the context's path. */
+void plot_text_path(cairo_t *cr, const struct plot_fonts *fonts, const struct text_style *style, double x,
+                    double y, const char *text);
+
 /* Fills the text with the context's source at anchor (x, y). */
 void plot_text_draw(cairo_t *cr, const struct plot_fonts *fonts, const struct text_style *style, double x,
                     double y, const char *text);

@@ -7,8 +7,6 @@
 #include <png.h>
 #include <zlib.h>
 
-#include "core/file.h"
-
 /* What libpng writes into. */
 struct buffer {
     unsigned char *data;
@@ -105,18 +103,5 @@ out:
     if (png != NULL) png_destroy_write_struct(&png, &info);
     free(chunks);
     free(buffer.data);
-    return status;
-}
-
-moe_status png_write(const char *path, const struct plot_image *image, const struct png_text *texts,
-                     int32_t num_texts, moe_err *err) {
-    moe_status status = MOE_OK;
-    unsigned char *data = NULL;
-    size_t size = 0;
-    moe_try(png_encode(image, texts, num_texts, &data, &size, err));
-    moe_try(file_make_parents(path, err));
-    moe_try(file_write_atomic(path, data, size, err));
-out:
-    free(data);
     return status;
 }

@@ -1,4 +1,4 @@
-/* png_out.h - pixels to a PNG file that says where it comes from.
+/* png_out.h - pixels to the bytes of a PNG file that says where it comes from.
  *
  * The compressor's settings are fixed and no time is stored: the same pixels and texts give the same bytes.
  */
@@ -16,9 +16,5 @@ struct png_text {
  */
 moe_status png_encode(const struct plot_image *image, const struct png_text *texts, int32_t num_texts,
                       unsigned char **out_data, size_t *out_size, moe_err *err);
-
-/* Encodes and replaces the file at path at once. Folders above it are made. */
-moe_status png_write(const char *path, const struct plot_image *image, const struct png_text *texts,
-                     int32_t num_texts, moe_err *err);
 
 #endif

@@ -28,6 +28,7 @@
 #define STYLE_PAGE_WIDTH  800.0
 #define STYLE_SCALE       2.0
 #define STYLE_TITLE_SIZE  16.0
+#define STYLE_HEAD_SIZE   13.5 /* of a row of panels */
 #define STYLE_PANEL_SIZE  12.5
 #define STYLE_LABEL_SIZE  12.0
 #define STYLE_TICK_SIZE   11.5

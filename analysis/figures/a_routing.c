@@ -1,0 +1,418 @@
+/* Routing of source A: entropies, usage of experts, and its course over one run. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "analysis/figures/source_a.h"
+#include "analysis/style.h"
+
+#define MOE_EXPERIMENTS (SOURCE_A_EXPERIMENTS - 1)
+#define MAX_EXPERTS     64
+
+/* Number of experts, which all runs must share. */
+static moe_status expert_count(struct report *report, int32_t *out_experts, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct run_group first = source_a_group(report, 1, 0);
+    *out_experts = first.files[0].info.axes.experts;
+    for (int32_t e = 1; e < SOURCE_A_EXPERIMENTS; e++) {
+        for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++) {
+            const struct run_group group = source_a_group(report, e, p);
+            for (int32_t s = 0; s < group.n; s++)
+                moe_check(group.files[s].info.axes.experts == *out_experts && *out_experts <= MAX_EXPERTS,
+                          err, MOE_EMISMATCH, "%s: %d experts, but %s has %d", group.files[s].path,
+                          group.files[s].info.axes.experts, first.files[0].path, *out_experts);
+        }
+    }
+out:
+    return status;
+}
+
+static moe_status add_entropy_row(struct report *report, struct plot *plot, int32_t protocol,
+                                  const int32_t layers[SOURCE_A_LAYERS], double maximum, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct plot_pen line = source_a_reference_pen();
+    struct published *published = NULL;
+    double *range = NULL;
+    moe_try(report_published(report, "A", &published, err));
+    for (int32_t k = 0; k < 3; k++) {
+        char title[96];
+        char series[48];
+        const int32_t panel = 3 * protocol + k;
+        if (k < SOURCE_A_LAYERS) {
+            snprintf(title, sizeof title, "%s: usage, layer %d", source_a_protocol_titles[protocol],
+                     layers[k]);
+        } else {
+            snprintf(title, sizeof title, "%s: per token", source_a_protocol_titles[protocol]);
+        }
+        struct plot_panel_spec spec = {
+            .title = title, .position = plot_axis_auto(), .value = plot_axis_auto()};
+        spec.position.label = "epoch";
+        spec.position.whole = true;
+        spec.value.label = k == 0 ? "entropy (nats)" : NULL;
+        spec.value.zero = k == SOURCE_A_LAYERS;
+        plot_set_panel(plot, panel, &spec);
+        plot_add_reference(plot, panel, maximum, &line);
+        if (k == SOURCE_A_LAYERS) {
+            for (int32_t l = 0; l < SOURCE_A_LAYERS; l++) {
+                snprintf(series, sizeof series, "token_entropy.%d", layers[l]);
+                moe_try(source_a_curves(report, plot, panel, protocol, 1, series,
+                                        l == 0 ? DASH_SOLID : DASH_DASHED, err));
+            }
+            continue;
+        }
+        if (protocol == 0) {
+            int32_t n = 0;
+            snprintf(series, sizeof series, "entropy.layer%d", layers[k]);
+            moe_try(published_array(published, series, &range, &n, err));
+            if (n == 2) plot_add_span(plot, panel, range[0], range[1], STYLE_SHADE);
+            free(range);
+            range = NULL;
+        }
+        snprintf(series, sizeof series, "usage_entropy.%d", layers[k]);
+        moe_try(source_a_curves(report, plot, panel, protocol, 1, series, DASH_SOLID, err));
+    }
+    plot_link_values(plot, 3 * protocol, 3 * protocol + 1);
+out:
+    free(range);
+    return status;
+}
+
+moe_status draw_a_entropy(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct plot *plot = NULL;
+    int32_t layers[SOURCE_A_LAYERS];
+    int32_t experts = 0;
+    char seeds[32];
+    char note[512];
+    char label[64];
+    (void)frame;
+    moe_try(source_a_layers(report, layers, err));
+    moe_try(expert_count(report, &experts, err));
+    source_a_seeds(report, seeds, sizeof seeds);
+    snprintf(note, sizeof note,
+             "Validation split after each epoch; mean and 95 %% interval over %s, as far as every seed "
+             "trained; thin lines: "
+             "single seeds beyond. Per token: layer %d solid, layer %d dashed, without intervals.",
+             seeds, layers[0], layers[1]);
+    moe_try(plot_new(&(struct plot_layout){.title = "Entropy of routing by epoch",
+                                           .note = note,
+                                           .width = STYLE_PAGE_WIDTH,
+                                           .panel_height = 180.0,
+                                           .rows = SOURCE_A_PROTOCOLS,
+                                           .columns = 3},
+                     &plot, err));
+    moe_try(source_a_legend(plot, 1, GEOM_LINE, err));
+    plot_break_legend(plot);
+    const struct plot_pen line = source_a_reference_pen();
+    snprintf(label, sizeof label, "ln %d = %.4f, all experts alike", experts, log(experts));
+    plot_add_legend(plot, label, GEOM_LINE, &line);
+    plot_add_legend_span(plot, "range of the published values", STYLE_SHADE);
+    for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++)
+        moe_try(add_entropy_row(report, plot, p, layers, log(experts), err));
+    *out_plot = plot;
+    plot = NULL;
+out:
+    plot_free(plot);
+    return status;
+}
+
+/* Names of the position axis: 1, 2, ... or 0, 1, ... */
+struct expert_names {
+    char text[MAX_EXPERTS][8];
+    const char *names[MAX_EXPERTS];
+};
+
+static void name_experts(struct expert_names *names, int32_t experts, int32_t first) {
+    for (int32_t i = 0; i < experts; i++) {
+        snprintf(names->text[i], sizeof names->text[i], "%d", (int)(first + i));
+        names->names[i] = names->text[i];
+    }
+}
+
+/* Shares in percent by rank (largest first), mean and interval over the seeds of a group. */
+static moe_status ranked_usage(struct report *report, const struct run_group *group, int32_t layer,
+                               int32_t experts, struct stats_estimate *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct usage usage = {0};
+    double *ranked = calloc((size_t)group->n * (size_t)experts, sizeof *ranked); /* [expert rank, seed] */
+    moe_check(ranked != NULL, err, MOE_ENOMEM, "cannot allocate the usage of %d experts", experts);
+    for (int32_t s = 0; s < group->n; s++) {
+        moe_try(usage_of_run(report->runs, &group->files[s], layer, &usage, err));
+        moe_check(usage.n > 0, err, MOE_ENOTFOUND, "%s: no evaluation recorded its routing",
+                  group->files[s].path);
+        double *last = usage.shares + (int64_t)(usage.n - 1) * experts;
+        stats_sort(last, experts);
+        for (int32_t i = 0; i < experts; i++)
+            ranked[i * group->n + s] = 100.0 * last[experts - 1 - i];
+        usage_free(&usage);
+    }
+    for (int32_t i = 0; i < experts; i++)
+        out[i] = stats_mean_interval(ranked + (int64_t)i * group->n, group->n, 0.95);
+out:
+    usage_free(&usage);
+    free(ranked);
+    return status;
+}
+
+static moe_status add_usage_bars(struct report *report, struct plot *plot, int32_t panel, int32_t experiment,
+                                 int32_t protocol, int32_t layer, int32_t experts, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct stats_estimate shares[MAX_EXPERTS];
+    double position[MAX_EXPERTS];
+    double value[MAX_EXPERTS];
+    double low[MAX_EXPERTS];
+    double high[MAX_EXPERTS];
+    struct plot_pen pen;
+    const struct run_group group = source_a_group(report, experiment, protocol);
+    moe_try(source_a_pen(experiment, &pen, err));
+    moe_try(ranked_usage(report, &group, layer, experts, shares, err));
+    for (int32_t i = 0; i < experts; i++) {
+        position[i] = i;
+        value[i] = shares[i].value;
+        low[i] = shares[i].low;
+        high[i] = shares[i].high;
+    }
+    plot_add_series(plot, panel,
+                    &(struct plot_series){.geom = GEOM_BARS,
+                                          .n = experts,
+                                          .position = position,
+                                          .value = value,
+                                          .low = low,
+                                          .high = high,
+                                          .bar_width = 0.72,
+                                          .pen = pen});
+out:
+    return status;
+}
+
+/* The published shares of one layer, ordered like ours. */
+static moe_status add_published_usage(struct report *report, struct plot *plot, int32_t panel,
+                                      int32_t experiment, int32_t layer, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct published *p = NULL;
+    double *shares = NULL;
+    double position[MAX_EXPERTS];
+    double value[MAX_EXPERTS];
+    int32_t n = 0;
+    char name[96];
+    snprintf(name, sizeof name, "usage.%s.layer%d", source_a_experiments[experiment], (int)layer);
+    moe_try(report_published(report, "A", &p, err));
+    moe_try(published_array(p, name, &shares, &n, err));
+    moe_check(n <= MAX_EXPERTS, err, MOE_ECONFIG, "%s: %s has %d entries, expected at most %d",
+              published_path(p), name, n, MAX_EXPERTS);
+    stats_sort(shares, n);
+    for (int32_t i = 0; i < n; i++) {
+        position[i] = i;
+        value[i] = shares[n - 1 - i];
+    }
+    struct plot_pen pen = source_a_published_pen(STYLE_INK);
+    pen.marker = MARKER_DIAMOND;
+    plot_add_series(
+        plot, panel,
+        &(struct plot_series){.geom = GEOM_POINTS, .n = n, .position = position, .value = value, .pen = pen});
+out:
+    free(shares);
+    return status;
+}
+
+/* A panel of bars over experts; rows are protocol and layer, columns experiments. top: end of the axis, NaN =
+ * free. */
+static void set_usage_panel(struct plot *plot, int32_t row, int32_t column, int32_t layer,
+                            const struct expert_names *names, int32_t experts, const char *position_label,
+                            double top) {
+    char label[96];
+    snprintf(label, sizeof label, "layer %d: share (%%)", (int)layer);
+    struct plot_panel_spec spec = {
+        .title = source_a_experiments[column + 1], .position = plot_axis_auto(), .value = plot_axis_auto()};
+    spec.position.names = names->names;
+    spec.position.num_names = experts;
+    spec.position.label = row == 2 * SOURCE_A_PROTOCOLS - 1 ? position_label : NULL;
+    spec.value.label = column == 0 ? label : NULL;
+    spec.value.zero = true;
+    spec.value.max = top;
+    plot_set_panel(plot, row * MOE_EXPERIMENTS + column, &spec);
+    plot_link_values(plot, 0, row * MOE_EXPERIMENTS + column);
+}
+
+/* An empty plot with a panel for each protocol, layer and experiment, and the line of equal shares. */
+static moe_status new_usage_plot(const char *title, const char *note, const int32_t layers[SOURCE_A_LAYERS],
+                                 int32_t experts, int32_t first_number, const char *position_label,
+                                 double height, double top, struct plot **out_plot, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct plot *plot = NULL;
+    struct expert_names names;
+    const struct plot_pen uniform = source_a_reference_pen();
+    name_experts(&names, experts, first_number);
+    moe_try(plot_new(&(struct plot_layout){.title = title,
+                                           .note = note,
+                                           .width = STYLE_PAGE_WIDTH,
+                                           .panel_height = height,
+                                           .rows = SOURCE_A_PROTOCOLS * SOURCE_A_LAYERS,
+                                           .columns = MOE_EXPERIMENTS},
+                     &plot, err));
+    for (int32_t row = 0; row < SOURCE_A_PROTOCOLS * SOURCE_A_LAYERS; row++) {
+        for (int32_t c = 0; c < MOE_EXPERIMENTS; c++) {
+            set_usage_panel(plot, row, c, layers[row % SOURCE_A_LAYERS], &names, experts, position_label,
+                            top);
+            plot_add_reference(plot, row * MOE_EXPERIMENTS + c, 100.0 / experts, &uniform);
+        }
+        if (row % SOURCE_A_LAYERS == 0)
+            plot_head_row(plot, row, source_a_protocol_titles[row / SOURCE_A_LAYERS]);
+    }
+    char label[64];
+    snprintf(label, sizeof label, "equal shares, %.1f %%", 100.0 / experts);
+    plot_add_legend(plot, label, GEOM_LINE, &uniform);
+    *out_plot = plot;
+    plot = NULL;
+out:
+    plot_free(plot);
+    return status;
+}
+
+moe_status draw_a_usage(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct plot *plot = NULL;
+    int32_t layers[SOURCE_A_LAYERS];
+    int32_t experts = 0;
+    char seeds[32];
+    char note[512];
+    (void)frame;
+    moe_try(source_a_layers(report, layers, err));
+    moe_try(expert_count(report, &experts, err));
+    source_a_seeds(report, seeds, sizeof seeds);
+    snprintf(note, sizeof note,
+             "Share of the validation slots after the last epoch, experts of each run ordered by their "
+             "share; mean over %s, "
+             "error bars: 95 %% interval. The published values are of one seed, ordered the same way.",
+             seeds);
+    moe_try(new_usage_plot("Expert usage at the end of training", note, layers, experts, 1, "expert, by rank",
+                           100.0, NAN, &plot, err));
+    struct plot_pen published = source_a_published_pen(STYLE_INK);
+    published.marker = MARKER_DIAMOND;
+    published.width = 0.0;
+    plot_add_legend(plot, "published", GEOM_POINTS, &published);
+    for (int32_t row = 0; row < SOURCE_A_PROTOCOLS * SOURCE_A_LAYERS; row++) {
+        const int32_t protocol = row / SOURCE_A_LAYERS;
+        const int32_t layer = layers[row % SOURCE_A_LAYERS];
+        for (int32_t c = 0; c < MOE_EXPERIMENTS; c++) {
+            const int32_t panel = row * MOE_EXPERIMENTS + c;
+            moe_try(add_usage_bars(report, plot, panel, c + 1, protocol, layer, experts, err));
+            if (protocol == 0) moe_try(add_published_usage(report, plot, panel, c + 1, layer, err));
+        }
+    }
+    *out_plot = plot;
+    plot = NULL;
+out:
+    plot_free(plot);
+    return status;
+}
+
+/* The runs of the animation: each group's smallest seed. */
+static moe_status evolution_usage(struct report *report, int32_t experiment, int32_t protocol, int32_t layer,
+                                  struct usage *out, moe_err *err) {
+    const struct run_group group = source_a_group(report, experiment, protocol);
+    return usage_of_run(report->runs, &group.files[0], layer, out, err);
+}
+
+moe_status frames_a_usage_evolution(struct report *report, int32_t *out_frames, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct usage usage = {0};
+    int32_t layers[SOURCE_A_LAYERS];
+    int32_t frames = 0;
+    moe_try(source_a_layers(report, layers, err));
+    for (int32_t e = 1; e < SOURCE_A_EXPERIMENTS; e++) {
+        for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++) {
+            moe_try(evolution_usage(report, e, p, layers[0], &usage, err));
+            if (usage.n > frames) frames = usage.n;
+            usage_free(&usage);
+        }
+    }
+    moe_check(frames > 0, err, MOE_ENOTFOUND, "figure a-usage-evolution: no evaluation recorded its routing");
+    *out_frames = frames;
+out:
+    usage_free(&usage);
+    return status;
+}
+
+/* Bars of one panel after evaluation `frame`; a run that has ended keeps its last state, paler. */
+static moe_status add_evolution_bars(struct report *report, struct plot *plot, int32_t panel,
+                                     int32_t experiment, int32_t protocol, int32_t layer, int32_t frame,
+                                     moe_err *err) {
+    moe_status status = MOE_OK;
+    struct usage usage = {0};
+    double position[MAX_EXPERTS];
+    double value[MAX_EXPERTS];
+    struct plot_pen pen;
+    moe_try(source_a_pen(experiment, &pen, err));
+    moe_try(evolution_usage(report, experiment, protocol, layer, &usage, err));
+    if (usage.n == 0) goto out;
+    const bool ended = frame >= usage.n;
+    const double *row = usage.shares + (int64_t)(ended ? usage.n - 1 : frame) * usage.experts;
+    for (int32_t i = 0; i < usage.experts; i++) {
+        position[i] = i;
+        value[i] = 100.0 * row[i];
+    }
+    pen.opacity = ended ? 0.45 : 1.0;
+    plot_add_series(plot, panel,
+                    &(struct plot_series){.geom = GEOM_BARS,
+                                          .n = usage.experts,
+                                          .position = position,
+                                          .value = value,
+                                          .bar_width = 0.72,
+                                          .pen = pen});
+out:
+    usage_free(&usage);
+    return status;
+}
+
+/* The largest share in any frame. */
+static moe_status largest_share(struct report *report, const int32_t layers[SOURCE_A_LAYERS],
+                                double *out_share, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct usage usage = {0};
+    *out_share = 0.0;
+    for (int32_t e = 1; e < SOURCE_A_EXPERIMENTS; e++) {
+        for (int32_t k = 0; k < SOURCE_A_PROTOCOLS * SOURCE_A_LAYERS; k++) {
+            moe_try(
+                evolution_usage(report, e, k / SOURCE_A_LAYERS, layers[k % SOURCE_A_LAYERS], &usage, err));
+            for (int64_t i = 0; i < (int64_t)usage.n * usage.experts; i++)
+                *out_share = fmax(*out_share, usage.shares[i]);
+            usage_free(&usage);
+        }
+    }
+out:
+    usage_free(&usage);
+    return status;
+}
+
+moe_status draw_a_usage_evolution(struct report *report, int32_t frame, struct plot **out_plot,
+                                  moe_err *err) {
+    moe_status status = MOE_OK;
+    struct plot *plot = NULL;
+    int32_t layers[SOURCE_A_LAYERS];
+    int32_t experts = 0;
+    double largest = 0.0;
+    char title[96];
+    char note[512];
+    const struct run_group first = source_a_group(report, 1, 0);
+    moe_try(source_a_layers(report, layers, err));
+    moe_try(expert_count(report, &experts, err));
+    moe_try(largest_share(report, layers, &largest, err));
+    snprintf(title, sizeof title, "Expert usage after epoch %d", (int)frame + 1);
+    snprintf(
+        note, sizeof note,
+        "Share of the validation slots, runs of seed %llu. Pale bars: the run has stopped, its last state.",
+        (unsigned long long)first.files[0].info.seed);
+    /* one axis for all frames */
+    moe_try(new_usage_plot(title, note, layers, experts, 0, "expert", 78.0, 104.0 * largest, &plot, err));
+    for (int32_t row = 0; row < SOURCE_A_PROTOCOLS * SOURCE_A_LAYERS; row++) {
+        for (int32_t c = 0; c < MOE_EXPERIMENTS; c++)
+            moe_try(add_evolution_bars(report, plot, row * MOE_EXPERIMENTS + c, c + 1, row / SOURCE_A_LAYERS,
+                                       layers[row % SOURCE_A_LAYERS], frame, err));
+    }
+    *out_plot = plot;
+    plot = NULL;
+out:
+    plot_free(plot);
+    return status;
+}

@@ -1,0 +1,176 @@
+#include "analysis/figures/source_a.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "analysis/style.h"
+
+const char *const source_a_experiments[SOURCE_A_EXPERIMENTS] = {"dense", "baseline", "top2", "strong_reg",
+                                                                "throughput_opt"};
+const char *const source_a_protocols[SOURCE_A_PROTOCOLS] = {"as-published", "corrected"};
+const char *const source_a_protocol_titles[SOURCE_A_PROTOCOLS] = {"as published", "corrected"};
+
+const struct run_need source_a_need = {SOURCE_A_SUITE, source_a_experiments, SOURCE_A_EXPERIMENTS,
+                                       source_a_protocols, SOURCE_A_PROTOCOLS};
+const struct run_need source_a_moe_need = {SOURCE_A_SUITE, source_a_experiments + 1, SOURCE_A_EXPERIMENTS - 1,
+                                           source_a_protocols, SOURCE_A_PROTOCOLS};
+
+const struct figure source_a_figures[] = {
+    {"a-training-loss", "A", "Training loss by epoch",
+     "Training loss as minimised (left) and its cross-entropy alone (right). Bands are 95 % intervals over "
+     "seeds, drawn "
+     "as far as every seed trained; thin lines are the seeds that trained longer.",
+     &source_a_need, draw_a_training_loss, NULL},
+    {"a-validation-loss", "A", "Validation loss by epoch",
+     "Validation loss as each protocol reports it (left) and cross-entropy alone (right). The middle row "
+     "repeats the "
+     "first, down to the entropy of the data: all models lie far above it.",
+     &source_a_need, draw_a_validation_loss, NULL},
+    {"a-timing", "A", "Time of an epoch by part",
+     "Forward, backward and optimizer seconds of an epoch, and backward over forward. The published clocks "
+     "did not wait "
+     "for the device; ours do.",
+     &source_a_need, draw_a_timing, NULL},
+    {"a-throughput", "A", "Training throughput",
+     "Training tokens per second, and relative to the dense model.", &source_a_need, draw_a_throughput, NULL},
+    {"a-entropy", "A", "Entropy of routing by epoch",
+     "Entropy of the experts' shares of all validation tokens (left, middle), and mean entropy of the "
+     "router's "
+     "distribution for one token (right): a balanced router can still be sure of each token.",
+     &source_a_moe_need, draw_a_entropy, NULL},
+    {"a-usage", "A", "Expert usage at the end of training",
+     "Share of the validation slots that each expert got after the last epoch, experts ordered by their "
+     "share within "
+     "each run, mean over seeds. Numbers of experts mean nothing across seeds; ranks do.",
+     &source_a_moe_need, draw_a_usage, NULL},
+    {"a-summary", "A", "Source A at a glance",
+     "Differences from the dense model over the same seeds, relative speed, and balance: published, as "
+     "published and "
+     "corrected.",
+     &source_a_need, draw_a_summary, NULL},
+    {"a-usage-evolution", "A", "Expert usage over the epochs of one seed",
+     "Share of the validation slots that each expert got, epoch by epoch, in the runs of the smallest seed.",
+     &source_a_moe_need, draw_a_usage_evolution, frames_a_usage_evolution},
+};
+const int32_t source_a_figure_count = sizeof source_a_figures / sizeof source_a_figures[0];
+
+moe_status source_a_layers(struct report *report, int32_t out_layers[SOURCE_A_LAYERS], moe_err *err) {
+    moe_status status = MOE_OK;
+    struct published *p = NULL;
+    double *layers = NULL;
+    int32_t count = 0;
+    moe_try(report_published(report, "A", &p, err));
+    moe_try(published_array(p, "setup.moe_layers", &layers, &count, err));
+    moe_check(count == SOURCE_A_LAYERS, err, MOE_ECONFIG, "%s: setup.moe_layers has %d entries, expected %d",
+              published_path(p), count, SOURCE_A_LAYERS);
+    for (int32_t i = 0; i < SOURCE_A_LAYERS; i++)
+        out_layers[i] = (int32_t)layers[i];
+out:
+    free(layers);
+    return status;
+}
+
+struct run_group source_a_group(const struct report *report, int32_t experiment, int32_t protocol) {
+    return run_list_group(report->runs, SOURCE_A_SUITE, source_a_experiments[experiment],
+                          source_a_protocols[protocol]);
+}
+
+moe_status source_a_pen(int32_t experiment, struct plot_pen *out_pen, moe_err *err) {
+    return style_of_experiment(SOURCE_A_SUITE, source_a_experiments[experiment], out_pen, err);
+}
+
+moe_status source_a_published(struct report *report, const char *before, int32_t experiment,
+                              const char *after, double *out_value, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct published *p = NULL;
+    char name[160];
+    snprintf(name, sizeof name, "%s.%s.%s", before, source_a_experiments[experiment], after);
+    moe_try(report_published(report, "A", &p, err));
+    moe_try(published_number(p, name, out_value, err));
+out:
+    return status;
+}
+
+moe_status source_a_legend(struct plot *plot, int32_t from, enum plot_geom geom, moe_err *err) {
+    moe_status status = MOE_OK;
+    for (int32_t e = from; e < SOURCE_A_EXPERIMENTS; e++) {
+        struct plot_pen pen;
+        moe_try(source_a_pen(e, &pen, err));
+        plot_add_legend(plot, source_a_experiments[e], geom, &pen);
+    }
+out:
+    return status;
+}
+
+moe_status source_a_curves(struct report *report, struct plot *plot, int32_t panel, int32_t protocol,
+                           int32_t from, const char *series, enum plot_dash dash, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct series_group g = {0};
+    for (int32_t e = from; e < SOURCE_A_EXPERIMENTS; e++) {
+        const struct run_group group = source_a_group(report, e, protocol);
+        struct plot_pen pen;
+        moe_try(source_a_pen(e, &pen, err));
+        moe_try(series_of_group(report->runs, &group, series, &g, err));
+        struct plot_pen thin = pen;
+        thin.width = 0.9;
+        thin.opacity = 0.45;
+        thin.marker = MARKER_NONE;
+        const int32_t begin = g.common > 0 ? g.common - 1 : 0;
+        for (int32_t s = 0; s < g.seeds; s++) {
+            const struct series *run = &g.runs[s];
+            plot_add_series(plot, panel,
+                            &(struct plot_series){.geom = GEOM_LINE,
+                                                  .n = run->n - begin > 1 ? run->n - begin : 0,
+                                                  .position = run->x + begin,
+                                                  .value = run->y + begin,
+                                                  .pen = thin});
+        }
+        pen.dash = dash;
+        if (dash != DASH_SOLID) pen.marker = MARKER_NONE;
+        const bool band = g.seeds > 1 && dash == DASH_SOLID;
+        plot_add_series(plot, panel,
+                        &(struct plot_series){.geom = GEOM_LINE,
+                                              .n = g.common,
+                                              .position = g.x,
+                                              .value = g.mean,
+                                              .low = band ? g.low : NULL,
+                                              .high = band ? g.high : NULL,
+                                              .pen = pen});
+        series_group_free(&g);
+    }
+out:
+    series_group_free(&g);
+    return status;
+}
+
+void source_a_seeds(const struct report *report, char *out, size_t size) {
+    int32_t least = INT32_MAX;
+    int32_t most = 0;
+    for (int32_t e = 0; e < SOURCE_A_EXPERIMENTS; e++) {
+        for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++) {
+            const int32_t n = source_a_group(report, e, p).n;
+            if (n == 0) continue; /* a figure of the MoE runs needs no dense one */
+            least = n < least ? n : least;
+            most = n > most ? n : most;
+        }
+    }
+    if (least == most) {
+        snprintf(out, size, "%d seed%s", most, most == 1 ? "" : "s");
+    } else {
+        snprintf(out, size, "%d to %d seeds", least, most);
+    }
+}
+
+struct plot_pen source_a_reference_pen(void) {
+    return (struct plot_pen){.colour = STYLE_MUTED, .width = 1.3, .dash = DASH_DOTTED};
+}
+
+struct plot_pen source_a_published_pen(struct plot_colour colour) {
+    return (struct plot_pen){.colour = colour,
+                             .width = 1.2,
+                             .dash = DASH_DASHED,
+                             .marker = MARKER_CIRCLE,
+                             .marker_size = 6.5,
+                             .hollow = true};
+}
