@@ -64,33 +64,33 @@ out:
     return status;
 }
 
-static moe_status find_run(const struct suite *suite, const char *name, const char *protocol,
-                           const char *tier, struct suite_run **out_runs, int32_t *out_count,
+static moe_status find_run(const struct suite_file *suite, const char *name, const char *protocol,
+                           const char *tier, struct suite_file_run **out_runs, int32_t *out_count,
                            int32_t *out_index, moe_err *err) {
     moe_status status = MOE_OK;
     *out_index = -1;
-    moe_try(suite_runs(suite, protocol, tier, out_runs, out_count, err));
+    moe_try(suite_file_runs(suite, protocol, tier, out_runs, out_count, err));
     for (int32_t i = 0; i < *out_count; i++)
         if (strcmp((*out_runs)[i].name, name) == 0) *out_index = i;
-    if (*out_index < 0) moe_try(suite_missing_run(suite, name, protocol, tier, err));
+    if (*out_index < 0) moe_try(suite_file_missing_run(suite, name, protocol, tier, err));
 out:
     return status;
 }
 
-moe_status experiment_from_suite(const struct suite *suite, const struct experiment_choice *choice,
+moe_status experiment_from_suite(const struct suite_file *suite, const struct experiment_choice *choice,
                                  struct experiment **out_experiment, moe_err *err) {
     moe_status status = MOE_OK;
-    struct suite_run *runs = NULL;
+    struct suite_file_run *runs = NULL;
     struct config *config = NULL;
     struct experiment *e = NULL;
     const char *protocol, *tier;
     int32_t count = 0, index = 0;
     moe_check(choice->experiment != NULL, err, MOE_EARG, "no experiment of suite %s is named", suite->name);
-    moe_try(suite_pick(suite, "protocol", choice->protocol, &protocol, err));
-    moe_try(suite_pick(suite, "tier", choice->tier, &tier, err));
+    moe_try(suite_file_pick(suite, "protocol", choice->protocol, &protocol, err));
+    moe_try(suite_file_pick(suite, "tier", choice->tier, &tier, err));
     moe_try(find_run(suite, choice->experiment, protocol, tier, &runs, &count, &index, err));
     moe_try(config_new(&config, err));
-    moe_try(suite_apply(suite, &runs[index], protocol, tier, config, err));
+    moe_try(suite_file_apply(suite, &runs[index], protocol, tier, config, err));
     moe_try(set_seed(config, choice->seed, err));
     for (int32_t i = 0; i < choice->set_count; i++)
         moe_try(config_set(config, &EXPERIMENT_KEYS, choice->sets[i], err));
@@ -109,18 +109,18 @@ moe_status experiment_from_suite(const struct suite *suite, const struct experim
 out:
     experiment_free(e);
     config_free(config);
-    suite_runs_free(runs, count);
+    suite_file_runs_free(runs, count);
     return status;
 }
 
 moe_status experiment_load(const struct experiment_choice *choice, struct experiment **out_experiment,
                            moe_err *err) {
     moe_status status = MOE_OK;
-    struct suite *suite = NULL;
-    moe_try(suite_read(choice->suites_dir, choice->suite, &suite, err));
+    struct suite_file *suite = NULL;
+    moe_try(suite_file_read(choice->suites_dir, choice->suite, &suite, err));
     moe_try(experiment_from_suite(suite, choice, out_experiment, err));
 out:
-    suite_free(suite);
+    suite_file_free(suite);
     return status;
 }
 
@@ -144,19 +144,19 @@ out:
 moe_status experiment_list(const struct experiment_choice *choice, char ***out_names, int32_t *out_count,
                            moe_err *err) {
     moe_status status = MOE_OK;
-    struct suite *suite = NULL;
-    struct suite_run *runs = NULL;
+    struct suite_file *suite = NULL;
+    struct suite_file_run *runs = NULL;
     const char *protocol, *tier;
     int32_t count = 0;
-    moe_try(suite_read(choice->suites_dir, choice->suite, &suite, err));
-    moe_try(suite_pick(suite, "protocol", choice->protocol, &protocol, err));
-    moe_try(suite_pick(suite, "tier", choice->tier, &tier, err));
-    moe_try(suite_runs(suite, protocol, tier, &runs, &count, err));
+    moe_try(suite_file_read(choice->suites_dir, choice->suite, &suite, err));
+    moe_try(suite_file_pick(suite, "protocol", choice->protocol, &protocol, err));
+    moe_try(suite_file_pick(suite, "tier", choice->tier, &tier, err));
+    moe_try(suite_file_runs(suite, protocol, tier, &runs, &count, err));
     moe_try(copy_names(count > 0 ? runs[0].name : "", sizeof *runs, count, out_names, err));
     *out_count = count;
 out:
-    suite_runs_free(runs, count);
-    suite_free(suite);
+    suite_file_runs_free(runs, count);
+    suite_file_free(suite);
     return status;
 }
 
@@ -164,11 +164,11 @@ out:
 static moe_status list_tables(const struct experiment_choice *choice, const char *kind, char ***out_names,
                               int32_t *out_count, moe_err *err) {
     moe_status status = MOE_OK;
-    struct suite *suite = NULL;
+    struct suite_file *suite = NULL;
     json_t *names = NULL;
     char(*copies)[EXPERIMENT_NAME_MAX] = NULL;
-    moe_try(suite_read(choice->suites_dir, choice->suite, &suite, err));
-    moe_try(suite_names(suite, kind, &names, err));
+    moe_try(suite_file_read(choice->suites_dir, choice->suite, &suite, err));
+    moe_try(suite_file_names(suite, kind, &names, err));
     const size_t count = json_array_size(names);
     copies = calloc(count + 1, sizeof *copies);
     moe_check(copies != NULL, err, MOE_ENOMEM, "no memory for a list of names");
@@ -179,7 +179,7 @@ static moe_status list_tables(const struct experiment_choice *choice, const char
 out:
     free(copies);
     json_decref(names);
-    suite_free(suite);
+    suite_file_free(suite);
     return status;
 }
 

@@ -13,7 +13,7 @@ moe_status experiment_resolve(struct experiment *e, const struct config *config,
 moe_status experiment_check(const struct experiment *e, const struct config *config, moe_err *err);
 
 /* experiment_load() of a suite that is read already. */
-moe_status experiment_from_suite(const struct suite *suite, const struct experiment_choice *choice,
+moe_status experiment_from_suite(const struct suite_file *suite, const struct experiment_choice *choice,
                                  struct experiment **out_experiment, moe_err *err);
 
 #endif

@@ -10,7 +10,8 @@
 
 #define RUNS_MAX 4096 /* of one experiment */
 
-moe_status suite_names(const struct suite *suite, const char *kind, json_t **out_names, moe_err *err) {
+moe_status suite_file_names(const struct suite_file *suite, const char *kind, json_t **out_names,
+                            moe_err *err) {
     moe_status status = MOE_OK;
     const char *name;
     json_t *value, *names = json_array();
@@ -24,8 +25,8 @@ out:
     return status;
 }
 
-moe_status suite_pick(const struct suite *suite, const char *kind, const char *name, const char **out_name,
-                      moe_err *err) {
+moe_status suite_file_pick(const struct suite_file *suite, const char *kind, const char *name,
+                           const char **out_name, moe_err *err) {
     const json_t *declared = json_object_get(suite->tree, kind);
     const char *key;
     json_t *value;
@@ -34,19 +35,15 @@ moe_status suite_pick(const struct suite *suite, const char *kind, const char *n
         *out_name = key;
         return MOE_OK;
     }
-    return suite_unknown(declared, kind, name, suite->path, MOE_ENOTFOUND, err);
-}
-
-static const json_t *experiment_of(const struct suite *suite, const char *name) {
-    return json_object_get(json_object_get(suite->tree, "experiment"), name);
+    return suite_file_unknown(declared, kind, name, suite->path, MOE_ENOTFOUND, err);
 }
 
 /* The restriction that applies to an experiment: its own, else that of the nearest one it inherits from, else
  * NULL. */
-static const json_t *restriction_of(const struct suite *suite, const struct suite_chain *chain,
+static const json_t *restriction_of(const struct suite_file *suite, const struct suite_file_chain *chain,
                                     const char *key) {
     for (int i = 0; i < chain->length; i++) {
-        const json_t *leaf = json_object_get(experiment_of(suite, chain->names[i]), key);
+        const json_t *leaf = json_object_get(suite_file_experiment(suite, chain->names[i]), key);
         if (leaf != NULL) return leaf;
     }
     return NULL;
@@ -62,7 +59,7 @@ static bool allows(const json_t *restriction, const char *name) {
 }
 
 /* Combination number `index` of an experiment's axes, the last axis running fastest: name and values. */
-static moe_status make_run(const char *experiment, json_t *axes, size_t index, struct suite_run *run,
+static moe_status make_run(const char *experiment, json_t *axes, size_t index, struct suite_file_run *run,
                            moe_err *err) {
     moe_status status = MOE_OK;
     struct text name = {0};
@@ -100,10 +97,10 @@ out:
 }
 
 /* Appends all runs of an experiment. */
-static moe_status expand(const struct suite *suite, const char *name, struct suite_run **runs, int32_t *count,
-                         moe_err *err) {
+static moe_status expand(const struct suite_file *suite, const char *name, struct suite_file_run **runs,
+                         int32_t *count, moe_err *err) {
     moe_status status = MOE_OK;
-    json_t *axes = json_object_get(experiment_of(suite, name), "axes");
+    json_t *axes = json_object_get(suite_file_experiment(suite, name), "axes");
     const char *key;
     json_t *leaf;
     size_t total = 1;
@@ -112,11 +109,11 @@ static moe_status expand(const struct suite *suite, const char *name, struct sui
         moe_check(total <= RUNS_MAX, err, MOE_ECONFIG, "%s: the axes of %s give more than %d runs",
                   leaf_place(leaf), name, RUNS_MAX);
     }
-    struct suite_run *larger = realloc(*runs, ((size_t)*count + total) * sizeof *larger);
+    struct suite_file_run *larger = realloc(*runs, ((size_t)*count + total) * sizeof *larger);
     moe_check(larger != NULL, err, MOE_ENOMEM, "no memory for a list of runs");
     *runs = larger;
     for (size_t i = 0; i < total; i++) {
-        larger[*count] = (struct suite_run){.axes = NULL};
+        larger[*count] = (struct suite_file_run){.axes = NULL};
         (*count)++; /* first, so that the caller frees what a failure leaves */
         moe_try(make_run(name, axes, i, &larger[*count - 1], err));
     }
@@ -124,15 +121,15 @@ out:
     return status;
 }
 
-moe_status suite_runs(const struct suite *suite, const char *protocol, const char *tier,
-                      struct suite_run **out_runs, int32_t *out_count, moe_err *err) {
+moe_status suite_file_runs(const struct suite_file *suite, const char *protocol, const char *tier,
+                           struct suite_file_run **out_runs, int32_t *out_count, moe_err *err) {
     moe_status status = MOE_OK;
-    struct suite_run *runs = NULL;
+    struct suite_file_run *runs = NULL;
     int32_t count = 0;
-    struct suite_chain chain;
+    struct suite_file_chain chain;
     for (size_t i = 0; i < json_array_size(suite->listed); i++) {
         const char *name = json_string_value(json_array_get(suite->listed, i));
-        moe_try(suite_find_chain(suite, name, &chain, err));
+        moe_try(suite_file_find_chain(suite, name, &chain, err));
         if (!allows(restriction_of(suite, &chain, "protocols"), protocol)) continue;
         if (!allows(restriction_of(suite, &chain, "tiers"), tier)) continue;
         moe_try(expand(suite, name, &runs, &count, err));
@@ -142,23 +139,23 @@ moe_status suite_runs(const struct suite *suite, const char *protocol, const cha
     runs = NULL;
     count = 0;
 out:
-    suite_runs_free(runs, count);
+    suite_file_runs_free(runs, count);
     return status;
 }
 
-void suite_runs_free(struct suite_run *runs, int32_t count) {
+void suite_file_runs_free(struct suite_file_run *runs, int32_t count) {
     for (int32_t i = 0; i < count; i++)
         json_decref(runs[i].axes);
     free(runs);
 }
 
 /* MOE_ENOTFOUND if the experiment exists but is restricted to others, else MOE_OK. */
-static moe_status check_restrictions(const struct suite *suite, const char *experiment, const char *protocol,
-                                     const char *tier, moe_err *err) {
+static moe_status check_restrictions(const struct suite_file *suite, const char *experiment,
+                                     const char *protocol, const char *tier, moe_err *err) {
     moe_status status = MOE_OK;
-    struct suite_chain chain;
-    if (experiment_of(suite, experiment) == NULL) return MOE_OK;
-    moe_try(suite_find_chain(suite, experiment, &chain, err));
+    struct suite_file_chain chain;
+    if (suite_file_experiment(suite, experiment) == NULL) return MOE_OK;
+    moe_try(suite_file_find_chain(suite, experiment, &chain, err));
     const json_t *protocols = restriction_of(suite, &chain, "protocols");
     const json_t *tiers = restriction_of(suite, &chain, "tiers");
     moe_check(allows(protocols, protocol), err, MOE_ENOTFOUND,
@@ -170,22 +167,22 @@ out:
     return status;
 }
 
-moe_status suite_missing_run(const struct suite *suite, const char *run, const char *protocol,
-                             const char *tier, moe_err *err) {
+moe_status suite_file_missing_run(const struct suite_file *suite, const char *run, const char *protocol,
+                                  const char *tier, moe_err *err) {
     moe_status status = MOE_OK;
-    struct suite_run *runs = NULL;
+    struct suite_file_run *runs = NULL;
     int32_t count = 0;
     json_t *names = json_object();
     char *experiment = strndup(run, strcspn(run, "@"));
     moe_check(experiment != NULL && names != NULL, err, MOE_ENOMEM, "no memory for a list of names");
     moe_try(check_restrictions(suite, experiment, protocol, tier, err));
-    moe_try(suite_runs(suite, protocol, tier, &runs, &count, err));
+    moe_try(suite_file_runs(suite, protocol, tier, &runs, &count, err));
     for (int32_t i = 0; i < count; i++)
         moe_check(json_object_set_new(names, runs[i].name, json_true()) == 0, err, MOE_ENOMEM,
                   "no memory for a list of names");
-    status = suite_unknown(names, "experiment", run, suite->path, MOE_ENOTFOUND, err);
+    status = suite_file_unknown(names, "experiment", run, suite->path, MOE_ENOTFOUND, err);
 out:
-    suite_runs_free(runs, count);
+    suite_file_runs_free(runs, count);
     json_decref(names);
     free(experiment);
     return status;
@@ -224,17 +221,17 @@ out:
     return status;
 }
 
-moe_status suite_apply(const struct suite *suite, const struct suite_run *run, const char *protocol,
-                       const char *tier, struct config *config, moe_err *err) {
+moe_status suite_file_apply(const struct suite_file *suite, const struct suite_file_run *run,
+                            const char *protocol, const char *tier, struct config *config, moe_err *err) {
     moe_status status = MOE_OK;
-    struct suite_chain chain;
+    struct suite_file_chain chain;
     const char *key;
     json_t *leaf;
     moe_try(apply_table(json_object_get(suite->tree, "base"), config, err));
     moe_try(apply_variants(suite->tree, protocol, tier, config, err));
-    moe_try(suite_find_chain(suite, run->experiment, &chain, err));
+    moe_try(suite_file_find_chain(suite, run->experiment, &chain, err));
     for (int i = chain.length - 1; i >= 0; i--) {
-        const json_t *experiment = experiment_of(suite, chain.names[i]);
+        const json_t *experiment = suite_file_experiment(suite, chain.names[i]);
         moe_try(apply_table(experiment, config, err));
         moe_try(apply_variants(experiment, protocol, tier, config, err));
     }

@@ -124,7 +124,7 @@ out:
     return status;
 }
 
-static const json_t *experiment_of(const struct suite *suite, const char *name) {
+const json_t *suite_file_experiment(const struct suite_file *suite, const char *name) {
     return json_object_get(json_object_get(suite->tree, "experiment"), name);
 }
 
@@ -138,9 +138,9 @@ static bool contains(const json_t *strings, const char *name) {
     return false;
 }
 
-static moe_status list_one(struct suite *suite, const char *name, moe_err *err) {
+static moe_status list_one(struct suite_file *suite, const char *name, moe_err *err) {
     moe_status status = MOE_OK;
-    if (!contains(suite->listed, name) && !is_abstract(experiment_of(suite, name)))
+    if (!contains(suite->listed, name) && !is_abstract(suite_file_experiment(suite, name)))
         moe_check(json_array_append_new(suite->listed, json_string(name)) == 0, err, MOE_ENOMEM,
                   "no memory for a list of experiments");
 out:
@@ -149,7 +149,7 @@ out:
 
 /* Which experiments the suite runs: inherited ones that `include` names, then those that its own file
  * describes. */
-static moe_status list_experiments(struct suite *suite, const json_t *own, moe_err *err) {
+static moe_status list_experiments(struct suite_file *suite, const json_t *own, moe_err *err) {
     moe_status status = MOE_OK;
     const json_t *include = json_object_get(own, "include"), *patterns = leaf_value(include);
     const size_t count = json_is_string(patterns) ? 1 : json_array_size(patterns);
@@ -172,8 +172,8 @@ out:
     return status;
 }
 
-moe_status suite_unknown(const json_t *table, const char *what, const char *name, const char *place,
-                         moe_status code, moe_err *err) {
+moe_status suite_file_unknown(const json_t *table, const char *what, const char *name, const char *place,
+                              moe_status code, moe_err *err) {
     moe_status status = MOE_OK;
     const char **names = calloc(json_object_size(table) + 1, sizeof *names);
     size_t count = 0;
@@ -187,8 +187,8 @@ out:
     return status;
 }
 
-moe_status suite_find_chain(const struct suite *suite, const char *name, struct suite_chain *chain,
-                            moe_err *err) {
+moe_status suite_file_find_chain(const struct suite_file *suite, const char *name,
+                                 struct suite_file_chain *chain, moe_err *err) {
     moe_status status = MOE_OK;
     const json_t *all = json_object_get(suite->tree, "experiment");
     chain->length = 0;
@@ -199,7 +199,8 @@ moe_status suite_find_chain(const struct suite *suite, const char *name, struct 
         if (leaf == NULL) break;
         const char *next = json_string_value(leaf_value(leaf));
         if (json_object_get(all, next) == NULL)
-            return suite_unknown(all, "experiment to inherit from", next, leaf_place(leaf), MOE_ECONFIG, err);
+            return suite_file_unknown(all, "experiment to inherit from", next, leaf_place(leaf), MOE_ECONFIG,
+                                      err);
         for (int i = 0; i < chain->length; i++)
             moe_check(strcmp(chain->names[i], next) != 0, err, MOE_ECONFIG,
                       "%s: inherit: experiment %s inherits from itself through %s", leaf_place(leaf), next,
@@ -214,7 +215,7 @@ out:
 }
 
 /* Every name in a table such as [experiment.X.tier] must be declared at the top of the suite. */
-static moe_status check_declared(const struct suite *suite, const char *kind, const json_t *used,
+static moe_status check_declared(const struct suite_file *suite, const char *kind, const json_t *used,
                                  const char *where, moe_err *err) {
     const json_t *declared = json_object_get(suite->tree, kind);
     const char *name;
@@ -223,7 +224,7 @@ static moe_status check_declared(const struct suite *suite, const char *kind, co
         if (json_object_get(declared, name) != NULL) continue;
         struct text place = {0};
         text_append(&place, "%s: %s", suite->path, where);
-        const moe_status status = suite_unknown(
+        const moe_status status = suite_file_unknown(
             declared, kind, name, place.data != NULL ? place.data : suite->path, MOE_ECONFIG, err);
         text_free(&place);
         return status;
@@ -231,22 +232,22 @@ static moe_status check_declared(const struct suite *suite, const char *kind, co
     return MOE_OK;
 }
 
-static moe_status check_restriction(const struct suite *suite, const char *kind, const json_t *leaf,
+static moe_status check_restriction(const struct suite_file *suite, const char *kind, const json_t *leaf,
                                     moe_err *err) {
     const json_t *declared = json_object_get(suite->tree, kind), *names = leaf_value(leaf);
     const size_t count = json_is_string(names) ? 1 : json_array_size(names);
     for (size_t i = 0; i < count; i++) {
         const char *name = json_string_value(json_is_string(names) ? names : json_array_get(names, i));
         if (json_object_get(declared, name) == NULL)
-            return suite_unknown(declared, kind, name, leaf_place(leaf), MOE_ECONFIG, err);
+            return suite_file_unknown(declared, kind, name, leaf_place(leaf), MOE_ECONFIG, err);
     }
     return MOE_OK;
 }
 
 /* Names that refer to other tables, once all files are merged. */
-static moe_status check_references(const struct suite *suite, moe_err *err) {
+static moe_status check_references(const struct suite_file *suite, moe_err *err) {
     moe_status status = MOE_OK;
-    struct suite_chain chain;
+    struct suite_file_chain chain;
     const char *name, *tier_name;
     json_t *value, *tier;
     moe_check(json_object_size(json_object_get(suite->tree, "protocol")) > 0, err, MOE_ECONFIG,
@@ -256,7 +257,7 @@ static moe_status check_references(const struct suite *suite, moe_err *err) {
     json_object_foreach(json_object_get(suite->tree, "tier"), tier_name, tier)
         moe_try(check_declared(suite, "protocol", json_object_get(tier, "protocol"), tier_name, err));
     json_object_foreach(json_object_get(suite->tree, "experiment"), name, value) {
-        moe_try(suite_find_chain(suite, name, &chain, err));
+        moe_try(suite_file_find_chain(suite, name, &chain, err));
         moe_try(check_restriction(suite, "protocol", json_object_get(value, "protocols"), err));
         moe_try(check_restriction(suite, "tier", json_object_get(value, "tiers"), err));
         moe_try(check_declared(suite, "protocol", json_object_get(value, "protocol"), name, err));
@@ -269,9 +270,9 @@ out:
 }
 
 static moe_status make_suite(const char *name, const char *path, json_t *tree, const json_t *own,
-                             struct suite **out_suite, moe_err *err) {
+                             struct suite_file **out_suite, moe_err *err) {
     moe_status status = MOE_OK;
-    struct suite *suite = calloc(1, sizeof *suite);
+    struct suite_file *suite = calloc(1, sizeof *suite);
     moe_check(suite != NULL, err, MOE_ENOMEM, "no memory for suite %s", name);
     snprintf(suite->name, sizeof suite->name, "%s", name);
     snprintf(suite->path, sizeof suite->path, "%s", path);
@@ -288,7 +289,7 @@ static moe_status make_suite(const char *name, const char *path, json_t *tree, c
     *out_suite = suite;
     suite = NULL;
 out:
-    suite_free(suite);
+    suite_file_free(suite);
     return status;
 }
 
@@ -307,14 +308,15 @@ static moe_status missing_suite(const char *suites_dir, const char *name, moe_er
         if (path != NULL && file_exists(path)) json_object_set_new(found, entry->d_name, json_true());
         free(path);
     }
-    status = suite_unknown(found, "suite", name, suites_dir, MOE_ENOTFOUND, err);
+    status = suite_file_unknown(found, "suite", name, suites_dir, MOE_ENOTFOUND, err);
 out:
     if (dir != NULL) closedir(dir);
     json_decref(found);
     return status;
 }
 
-moe_status suite_read(const char *suites_dir, const char *name, struct suite **out_suite, moe_err *err) {
+moe_status suite_file_read(const char *suites_dir, const char *name, struct suite_file **out_suite,
+                           moe_err *err) {
     moe_status status = MOE_OK;
     struct reading reading = {suites_dir, 0};
     json_t *tree = NULL, *own = NULL;
@@ -338,8 +340,8 @@ out:
     return status;
 }
 
-moe_status suite_parse(const char *text, size_t size, const char *name, struct suite **out_suite,
-                       moe_err *err) {
+moe_status suite_file_parse(const char *text, size_t size, const char *name, struct suite_file **out_suite,
+                            moe_err *err) {
     moe_status status = MOE_OK;
     struct reading reading = {NULL, 0};
     json_t *root = NULL, *lines = NULL, *own = NULL, *tree = NULL;
@@ -355,7 +357,7 @@ out:
     return status;
 }
 
-void suite_free(struct suite *suite) {
+void suite_file_free(struct suite_file *suite) {
     if (suite == NULL) return;
     json_decref(suite->tree);
     json_decref(suite->listed);

@@ -37,17 +37,17 @@ static void try_stored(const uint8_t *data, size_t size) {
 static void try_suite(const uint8_t *data, size_t size) {
     enum { RUNS = 4 };
     moe_err err = {0};
-    struct suite *suite = NULL;
-    struct suite_run *runs = NULL;
+    struct suite_file *suite = NULL;
+    struct suite_file_run *runs = NULL;
     const char *protocol, *tier;
     int32_t count = 0;
-    if (suite_parse((const char *)data, size, "fuzz", &suite, &err) != MOE_OK) {
+    if (suite_file_parse((const char *)data, size, "fuzz", &suite, &err) != MOE_OK) {
         require(err.message[0] != 0, "a failure without a message", &err);
         return;
     }
-    require(suite_pick(suite, "protocol", NULL, &protocol, &err) == MOE_OK, "no protocol", &err);
-    require(suite_pick(suite, "tier", NULL, &tier, &err) == MOE_OK, "no tier", &err);
-    if (suite_runs(suite, protocol, tier, &runs, &count, &err) != MOE_OK) count = 0;
+    require(suite_file_pick(suite, "protocol", NULL, &protocol, &err) == MOE_OK, "no protocol", &err);
+    require(suite_file_pick(suite, "tier", NULL, &tier, &err) == MOE_OK, "no tier", &err);
+    if (suite_file_runs(suite, protocol, tier, &runs, &count, &err) != MOE_OK) count = 0;
     for (int32_t i = 0; i < count && i < RUNS; i++) {
         struct experiment *e = NULL;
         const struct experiment_choice choice = {
@@ -55,8 +55,8 @@ static void try_suite(const uint8_t *data, size_t size) {
         if (experiment_from_suite(suite, &choice, &e, &err) == MOE_OK) read_back(e);
         experiment_free(e);
     }
-    suite_runs_free(runs, count);
-    suite_free(suite);
+    suite_file_runs_free(runs, count);
+    suite_file_free(suite);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
