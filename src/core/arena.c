@@ -39,8 +39,8 @@ moe_status arena_block(size_t bytes, void **out_block, moe_err *err) {
     moe_status status = MOE_OK;
     const size_t size = bytes == 0 ? ARENA_ALIGN : round_up(bytes);
     void *block = aligned_alloc(ARENA_ALIGN, size);
-    moe_check(block != NULL, err, MOE_ENOMEM, "cannot allocate %zu MiB of memory; use a smaller model or batch",
-              size >> 20);
+    moe_check(block != NULL, err, MOE_ENOMEM,
+              "cannot allocate %zu MiB of memory; use a smaller model or batch", size >> 20);
     memset(block, 0, size);
     *out_block = block;
 out:

@@ -1,7 +1,8 @@
 /* arena.h - memory planned once.
  *
- * A user walks its allocations twice with the same code: first in measuring mode (base == NULL), which only adds up
- * sizes, then over a block of that size. Nothing is freed one by one; arena_mark()/arena_rewind() reuse scratch.
+ * A user walks its allocations twice with the same code: first in measuring mode (base == NULL), which only
+ * adds up sizes, then over a block of that size. Nothing is freed one by one; arena_mark()/arena_rewind()
+ * reuse scratch.
  */
 #ifndef CORE_ARENA_H
 #define CORE_ARENA_H
@@ -23,8 +24,8 @@ struct arena arena_measure(void);
 /* An arena over a block that the caller owns; base must be aligned to ARENA_ALIGN. */
 struct arena arena_over(void *base, size_t capacity);
 
-/* count * size bytes, aligned; while measuring returns NULL. Overrunning the planned capacity is a programming error
- * and asserts: the plan was made by the same calls. */
+/* count * size bytes, aligned; while measuring returns NULL. Overrunning the planned capacity is a
+ * programming error and asserts: the plan was made by the same calls. */
 void *arena_take(struct arena *arena, size_t count, size_t size);
 
 #define arena_array(arena, type, count) ((type *)arena_take((arena), (size_t)(count), sizeof(type)))

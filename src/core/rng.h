@@ -1,7 +1,7 @@
 /* rng.h - counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, through Random123).
  *
- * A number is a pure function of (seed, stream, step, index). There is no state to save, so resuming, the number of
- * threads and the order of work cannot change it.
+ * A number is a pure function of (seed, stream, step, index). There is no state to save, so resuming, the
+ * number of threads and the order of work cannot change it.
  */
 #ifndef CORE_RNG_H
 #define CORE_RNG_H

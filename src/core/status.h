@@ -1,7 +1,7 @@
 /* status.h - the one error idiom of the tree.
  *
- * Every function that can fail returns a moe_status and takes a moe_err * as its last argument. It has a local
- * `moe_status status = MOE_OK;` and one label `out:` behind which everything it owns is released:
+ * Every function that can fail returns a moe_status and takes a moe_err * as its last argument. It has a
+ * local `moe_status status = MOE_OK;` and one label `out:` behind which everything it owns is released:
  *
  *     moe_status thing_open(const char *path, struct thing **out_thing, moe_err *err) {
  *         moe_status status = MOE_OK;
@@ -26,15 +26,15 @@
 /* Fixed values: they stand in logs and scripts. */
 typedef enum moe_status {
     MOE_OK = 0,
-    MOE_EARG = 1,          /* a caller broke a function's contract */
-    MOE_ENOMEM = 2,        /* memory (host or device) could not be had */
-    MOE_EIO = 3,           /* the operating system refused a read, write, open, lock or rename */
-    MOE_EFORMAT = 4,       /* a file is not what it claims to be: truncated, damaged, wrong version */
-    MOE_ECONFIG = 5,       /* a configuration names an unknown key, a wrong type or an impossible combination */
-    MOE_ENOTFOUND = 6,     /* a named thing does not exist */
-    MOE_EEXIST = 7,        /* a thing is already there and will not be repeated or overwritten */
-    MOE_EBUSY = 8,         /* another process holds it */
-    MOE_ENUMERIC = 9,      /* NaN or Inf where a number was needed */
+    MOE_EARG = 1,      /* a caller broke a function's contract */
+    MOE_ENOMEM = 2,    /* memory (host or device) could not be had */
+    MOE_EIO = 3,       /* the operating system refused a read, write, open, lock or rename */
+    MOE_EFORMAT = 4,   /* a file is not what it claims to be: truncated, damaged, wrong version */
+    MOE_ECONFIG = 5,   /* a configuration names an unknown key, a wrong type or an impossible combination */
+    MOE_ENOTFOUND = 6, /* a named thing does not exist */
+    MOE_EEXIST = 7,    /* a thing is already there and will not be repeated or overwritten */
+    MOE_EBUSY = 8,     /* another process holds it */
+    MOE_ENUMERIC = 9,  /* NaN or Inf where a number was needed */
     MOE_EINTERRUPTED = 10, /* a signal stopped the work; it can be resumed */
     MOE_ENOTSUP = 11,      /* this build, backend or file cannot do it */
     MOE_EMISMATCH = 12,    /* two things that must agree do not (digest, hash, shape) */
@@ -57,7 +57,8 @@ moe_status moe_fail_at(moe_err *err, moe_status code, const char *file, int line
 /* Short name of a status ("EIO"); never NULL. */
 const char *moe_status_name(moe_status status);
 
-/* Exit code of a program that ends with this status: 0 done, 1 failed, 2 usage, 3 interrupted and resumable. */
+/* Exit code of a program that ends with this status: 0 done, 1 failed, 2 usage, 3 interrupted and resumable.
+ */
 int moe_exit_code(moe_status status);
 
 #define moe_fail(err, code, ...) moe_fail_at((err), (code), __FILE__, __LINE__, __VA_ARGS__)

@@ -1,17 +1,22 @@
 /* backend.h - the one interface to compute.
  *
- * A backend is a const table of operations; a device is one opened instance of it. Layers (src/nn) call nothing else.
+ * A backend is a const table of operations; a device is one opened instance of it. Layers (src/nn) call
+ * nothing else.
  *
  * Conventions
- * - Arrays are row-major and dense unless a row stride is given. `rows` counts tokens (or sequences * positions).
- * - act_t is the compute type of activations and of the weights' compute copy: float on the CPU and the reference
- *   backend; float or bf16 on CUDA. `float` means fp32 on every backend (gradients of parameters, statistics, router).
- * - Pointers are device memory unless a comment says host. int32_t token ids and expert ids are validated by callers.
+ * - Arrays are row-major and dense unless a row stride is given. `rows` counts tokens (or sequences *
+ * positions).
+ * - act_t is the compute type of activations and of the weights' compute copy: float on the CPU and the
+ * reference backend; float or bf16 on CUDA. `float` means fp32 on every backend (gradients of parameters,
+ * statistics, router).
+ * - Pointers are device memory unless a comment says host. int32_t token ids and expert ids are validated by
+ * callers.
  * - Unless stated, an output may not overlap an input. "dx +=" accumulates, "dx =" overwrites.
- * - Order of summation is a function of the shapes alone (core/parallel.h): equal inputs give equal bits for any number
- *   of threads. Gradients of parameters always accumulate (+=), so micro-batches add up.
- * - Operations return nothing: shapes are checked when the model is built. A device failure is sticky and is returned by
- *   synchronize(). A backend that lacks an operation leaves it NULL; nn refuses the model then (backend_require()).
+ * - Order of summation is a function of the shapes alone (core/parallel.h): equal inputs give equal bits for
+ * any number of threads. Gradients of parameters always accumulate (+=), so micro-batches add up.
+ * - Operations return nothing: shapes are checked when the model is built. A device failure is sticky and is
+ * returned by synchronize(). A backend that lacks an operation leaves it NULL; nn refuses the model then
+ * (backend_require()).
  */
 #ifndef DEVICE_BACKEND_H
 #define DEVICE_BACKEND_H
@@ -23,9 +28,10 @@ typedef void act_t;
 
 struct device;
 
-/* Inverted dropout. Element i is kept if the 16-bit word number i of the key (word i % 8 of block i / 8, low half of
- * each 32-bit word first) is >= threshold, and is then scaled by 65536 / (65536 - threshold): exactly unbiased.
- * threshold = round(p * 65536), below 65536; 0 means no dropout and draws nothing. The mask is recomputed in backward. */
+/* Inverted dropout. Element i is kept if the 16-bit word number i of the key (word i % 8 of block i / 8, low
+ * half of each 32-bit word first) is >= threshold, and is then scaled by 65536 / (65536 - threshold): exactly
+ * unbiased. threshold = round(p * 65536), below 65536; 0 means no dropout and draws nothing. The mask is
+ * recomputed in backward. */
 struct dropout {
     struct rng_key key;
     uint32_t threshold;
@@ -33,7 +39,8 @@ struct dropout {
 
 enum norm_kind { NORM_LAYER = 0, NORM_RMS = 1 };
 
-/* Element-wise nonlinearities of an FFN. Gated kinds read rows of 2F (gate first, then up) and write rows of F. */
+/* Element-wise nonlinearities of an FFN. Gated kinds read rows of 2F (gate first, then up) and write rows of
+ * F. */
 enum activation_kind {
     ACTIVATION_GELU = 0, /* exact: x/2 (1 + erf(x / sqrt 2)) (Hendrycks and Gimpel 2016) */
     ACTIVATION_RELU = 1,
@@ -41,8 +48,9 @@ enum activation_kind {
     ACTIVATION_SWIGLU = 3 /* silu(gate) * up (Shazeer 2020) */
 };
 
-/* Where q, k, v (and their gradients) stand: row r = b * T + t of a tensor begins at base + r * stride; head h at
- * h * head_dim within the row. A packed [q|k|v] row is three pointers into one buffer with one stride. */
+/* Where q, k, v (and their gradients) stand: row r = b * T + t of a tensor begins at base + r * stride; head
+ * h at h * head_dim within the row. A packed [q|k|v] row is three pointers into one buffer with one stride.
+ */
 struct attention_shape {
     int64_t batch, seq; /* B, T */
     int32_t heads, kv_heads, head_dim;
@@ -53,10 +61,10 @@ struct attention_shape {
 /* Fused head and cross-entropy: logits = x w^T are made chunk by chunk and never all at once. */
 struct head_shape {
     int64_t rows;
-    int32_t hidden, vocab;   /* D, V */
-    float label_smoothing;   /* eps: target distribution (1 - eps) one-hot + eps / V uniform */
-    float z_coeff;           /* adds z_coeff * lse^2 to each row's loss (PaLM) */
-    float grad_scale;        /* d(total loss)/d(row loss): 1 / tokens of the whole batch */
+    int32_t hidden, vocab; /* D, V */
+    float label_smoothing; /* eps: target distribution (1 - eps) one-hot + eps / V uniform */
+    float z_coeff;         /* adds z_coeff * lse^2 to each row's loss (PaLM) */
+    float grad_scale;      /* d(total loss)/d(row loss): 1 / tokens of the whole batch */
 };
 
 enum router_kind { ROUTER_SOFTMAX = 0, ROUTER_SIGMOID = 1 };
@@ -72,9 +80,10 @@ struct router_shape {
 
 /* In which order the slots of an over-full expert lose their place. */
 enum drop_policy {
-    DROP_BY_POSITION = 0,   /* the last tokens of the batch are dropped (GShard) */
-    DROP_BY_WEIGHT = 1,     /* the smallest combine weights are dropped */
-    DROP_PUBLISHED_SLOT = 2 /* source D's index error: ranked by prob[row, slot number k], not prob[row, expert] */
+    DROP_BY_POSITION = 0, /* the last tokens of the batch are dropped (GShard) */
+    DROP_BY_WEIGHT = 1,   /* the smallest combine weights are dropped */
+    DROP_PUBLISHED_SLOT =
+        2 /* source D's index error: ranked by prob[row, slot number k], not prob[row, expert] */
 };
 
 struct route_shape {
@@ -100,78 +109,93 @@ struct span {
 };
 
 struct backend {
-    const char *name;    /* "cpu", "reference", "cuda" */
-    size_t act_size;     /* bytes of one act_t element */
-    bool host_memory;    /* device pointers may be read by the host after synchronize() */
+    const char *name; /* "cpu", "reference", "cuda" */
+    size_t act_size;  /* bytes of one act_t element */
+    bool host_memory; /* device pointers may be read by the host after synchronize() */
 
-    /* ---- memory and order ------------------------------------------------------------------------------------ */
-    moe_status (*alloc)(struct device *dev, size_t bytes, void **out_ptr, moe_err *err); /* zeroed, 64-byte aligned */
-    void (*release)(struct device *dev, void *ptr);                                      /* NULL is allowed */
+    /* ---- memory and order
+     * ------------------------------------------------------------------------------------ */
+    moe_status (*alloc)(struct device *dev, size_t bytes, void **out_ptr,
+                        moe_err *err);              /* zeroed, 64-byte aligned */
+    void (*release)(struct device *dev, void *ptr); /* NULL is allowed */
     void (*upload)(struct device *dev, void *dst, const void *host_src, size_t bytes);
     void (*download)(struct device *dev, void *host_dst, const void *src, size_t bytes); /* synchronizes */
     void (*copy)(struct device *dev, void *dst, const void *src, size_t bytes);
     void (*zero)(struct device *dev, void *dst, size_t bytes);
-    moe_status (*synchronize)(struct device *dev, moe_err *err); /* waits; reports any failure since the last call */
+    moe_status (*synchronize)(struct device *dev,
+                              moe_err *err); /* waits; reports any failure since the last call */
 
-    /* ---- linear: y = x w^T + b, w [out, in] as in PyTorch and safetensors --------------------------------------- */
+    /* ---- linear: y = x w^T + b, w [out, in] as in PyTorch and safetensors
+     * --------------------------------------- */
     /* y [rows, out] = x [rows, in] w^T + bias [out] (bias may be NULL) */
     void (*linear_forward)(struct device *dev, act_t *y, const act_t *x, const act_t *w, const act_t *bias,
                            int64_t rows, int32_t in, int32_t out);
-    /* dx [rows, in] = dy w (dx may be NULL; += if accumulate_dx); dw [out, in] += dy^T x; dbias [out] += sum dy
-     * (dw and dbias may be NULL) */
-    void (*linear_backward)(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy, const act_t *x,
-                            const act_t *w, int64_t rows, int32_t in, int32_t out, bool accumulate_dx);
+    /* dx [rows, in] = dy w (dx may be NULL; += if accumulate_dx); dw [out, in] += dy^T x; dbias [out] += sum
+     * dy (dw and dbias may be NULL) */
+    void (*linear_backward)(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,
+                            const act_t *x, const act_t *w, int64_t rows, int32_t in, int32_t out,
+                            bool accumulate_dx);
 
-    /* ---- grouped linear: rows offsets[e] .. offsets[e+1] use expert e ------------------------------------------- */
-    /* offsets [E+1] ascending, offsets[0] = 0, offsets[E] <= max_rows (shape of x and y); rows past offsets[E] are
-     * not touched. w [E, out, in], bias [E, out] or NULL. An empty group costs nothing. */
-    void (*grouped_linear_forward)(struct device *dev, act_t *y, const act_t *x, const act_t *w, const act_t *bias,
-                                   const int32_t *offsets, int32_t experts, int64_t max_rows, int32_t in,
-                                   int32_t out);
+    /* ---- grouped linear: rows offsets[e] .. offsets[e+1] use expert e
+     * ------------------------------------------- */
+    /* offsets [E+1] ascending, offsets[0] = 0, offsets[E] <= max_rows (shape of x and y); rows past
+     * offsets[E] are not touched. w [E, out, in], bias [E, out] or NULL. An empty group costs nothing. */
+    void (*grouped_linear_forward)(struct device *dev, act_t *y, const act_t *x, const act_t *w,
+                                   const act_t *bias, const int32_t *offsets, int32_t experts,
+                                   int64_t max_rows, int32_t in, int32_t out);
     void (*grouped_linear_backward)(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,
                                     const act_t *x, const act_t *w, const int32_t *offsets, int32_t experts,
                                     int64_t max_rows, int32_t in, int32_t out);
 
-    /* ---- embedding: y[r] = table[tokens[r]] + positions[r % T] -------------------------------------------------- */
+    /* ---- embedding: y[r] = table[tokens[r]] + positions[r % T]
+     * -------------------------------------------------- */
     /* table [V, D], positions [>= T, D] or NULL, tokens [rows] */
     void (*embedding_forward)(struct device *dev, act_t *y, const int32_t *tokens, const act_t *table,
                               const act_t *positions, int64_t rows, int64_t seq, int32_t hidden);
     /* dtable [V, D] +=, dpositions [>= T, D] += (may be NULL); each sum runs over ascending r */
     void (*embedding_backward)(struct device *dev, float *dtable, float *dpositions, const act_t *dy,
-                               const int32_t *tokens, int64_t rows, int64_t seq, int32_t hidden, int32_t vocab);
+                               const int32_t *tokens, int64_t rows, int64_t seq, int32_t hidden,
+                               int32_t vocab);
 
-    /* ---- normalisation ------------------------------------------------------------------------------------------ */
-    /* layer: y = (x - mean) rstd gamma + beta, population variance; rms: y = x rstd gamma, rstd = 1/sqrt(mean x^2 + eps).
-     * mean [rows] (NORM_LAYER only, else NULL), rstd [rows] are kept for backward; beta NULL for rms.
-     * x and y rows begin x_stride and y_stride elements apart (>= width). */
-    void (*norm_forward)(struct device *dev, enum norm_kind kind, act_t *y, float *mean, float *rstd, const act_t *x,
-                         const act_t *gamma, const act_t *beta, int64_t rows, int32_t width, int64_t x_stride,
-                         int64_t y_stride, float eps);
-    /* dx = or += (accumulate_dx); dgamma [width] +=, dbeta [width] += (NULL for rms). dx rows are x_stride apart, dy rows
-     * y_stride apart. */
+    /* ---- normalisation
+     * ------------------------------------------------------------------------------------------ */
+    /* layer: y = (x - mean) rstd gamma + beta, population variance; rms: y = x rstd gamma, rstd = 1/sqrt(mean
+     * x^2 + eps). mean [rows] (NORM_LAYER only, else NULL), rstd [rows] are kept for backward; beta NULL for
+     * rms. x and y rows begin x_stride and y_stride elements apart (>= width). */
+    void (*norm_forward)(struct device *dev, enum norm_kind kind, act_t *y, float *mean, float *rstd,
+                         const act_t *x, const act_t *gamma, const act_t *beta, int64_t rows, int32_t width,
+                         int64_t x_stride, int64_t y_stride, float eps);
+    /* dx = or += (accumulate_dx); dgamma [width] +=, dbeta [width] += (NULL for rms). dx rows are x_stride
+     * apart, dy rows y_stride apart. */
     void (*norm_backward)(struct device *dev, enum norm_kind kind, act_t *dx, float *dgamma, float *dbeta,
-                          const act_t *dy, const act_t *x, const float *mean, const float *rstd, const act_t *gamma,
-                          int64_t rows, int32_t width, int64_t x_stride, int64_t y_stride, bool accumulate_dx);
+                          const act_t *dy, const act_t *x, const float *mean, const float *rstd,
+                          const act_t *gamma, int64_t rows, int32_t width, int64_t x_stride, int64_t y_stride,
+                          bool accumulate_dx);
 
-    /* ---- attention ---------------------------------------------------------------------------------------------- */
-    /* Causal scaled-dot-product attention with dropout on the probabilities (mask index: ((b H + h) T + query) T + key);
-     * query head h reads kv head h / (heads / kv_heads). out [B*T, heads * head_dim] dense; lse [B, heads, T] =
-     * log sum exp of the scaled scores, kept for backward. No buffer of B * heads * T * T. */
+    /* ---- attention
+     * ---------------------------------------------------------------------------------------------- */
+    /* Causal scaled-dot-product attention with dropout on the probabilities (mask index: ((b H + h) T +
+     * query) T + key); query head h reads kv head h / (heads / kv_heads). out [B*T, heads * head_dim] dense;
+     * lse [B, heads, T] = log sum exp of the scaled scores, kept for backward. No buffer of B * heads * T *
+     * T. */
     void (*attention_forward)(struct device *dev, act_t *out, float *lse, const act_t *q, const act_t *k,
                               const act_t *v, const struct attention_shape *shape, struct dropout drop);
     /* dq, dk, dv = (strides as q, k, v; every element of their heads is written) */
     void (*attention_backward)(struct device *dev, act_t *dq, act_t *dk, act_t *dv, const act_t *dout,
-                               const act_t *out, const float *lse, const act_t *q, const act_t *k, const act_t *v,
-                               const struct attention_shape *shape, struct dropout drop);
-    /* Rotary positions in place on `heads` heads per row (Su et al. 2021). interleaved: pairs (2i, 2i+1) as in Llama's
-     * original code; else pairs (i, i + head_dim/2) as in Hugging Face. inverse = true rotates back (the gradient). */
+                               const act_t *out, const float *lse, const act_t *q, const act_t *k,
+                               const act_t *v, const struct attention_shape *shape, struct dropout drop);
+    /* Rotary positions in place on `heads` heads per row (Su et al. 2021). interleaved: pairs (2i, 2i+1) as
+     * in Llama's original code; else pairs (i, i + head_dim/2) as in Hugging Face. inverse = true rotates
+     * back (the gradient). */
     void (*rope)(struct device *dev, act_t *x, int64_t rows, int64_t seq, int32_t heads, int32_t head_dim,
                  int64_t stride, float theta, bool interleaved, bool inverse);
 
-    /* ---- element-wise ------------------------------------------------------------------------------------------- */
-    /* y [rows, F] = dropout(f(x)); x [rows, F] or [rows, 2F] for gated kinds; mask index = row * F + column */
-    void (*activation_forward)(struct device *dev, enum activation_kind kind, act_t *y, const act_t *x, int64_t rows,
-                               int32_t width, struct dropout drop);
+    /* ---- element-wise
+     * ------------------------------------------------------------------------------------------- */
+    /* y [rows, F] = dropout(f(x)); x [rows, F] or [rows, 2F] for gated kinds; mask index = row * F + column
+     */
+    void (*activation_forward)(struct device *dev, enum activation_kind kind, act_t *y, const act_t *x,
+                               int64_t rows, int32_t width, struct dropout drop);
     /* dx (shape of x) = f'(x) dropout(dy); dx may alias dy for ungated kinds */
     void (*activation_backward)(struct device *dev, enum activation_kind kind, act_t *dx, const act_t *dy,
                                 const act_t *x, int64_t rows, int32_t width, struct dropout drop);
@@ -183,77 +207,85 @@ struct backend {
     /* y += alpha x */
     void (*add_scaled)(struct device *dev, act_t *y, const act_t *x, float alpha, int64_t n);
 
-    /* ---- head and loss ------------------------------------------------------------------------------------------ */
-    /* Per row (targets[r] < 0: ignored, all three outputs 0): nll = lse - logit[target]; lse; mean_logit = mean over V.
-     * The row's loss is (1 - eps) nll + eps (lse - mean_logit) + z_coeff lse^2. If dx is not NULL also the gradient of
-     * grad_scale * sum of row losses: dx [rows, D] =, dw [V, D] +=. correct [rows] (may be NULL): 1 if the largest logit
-     * is the target's (first of equals), else 0. backward_seconds (host, may be NULL): += time spent on gradients,
-     * so that forward and backward can be told apart. */
-    void (*head_loss)(struct device *dev, float *nll, float *lse, float *mean_logit, int32_t *correct, act_t *dx,
-                      float *dw, const act_t *x, const act_t *w, const int32_t *targets,
+    /* ---- head and loss
+     * ------------------------------------------------------------------------------------------ */
+    /* Per row (targets[r] < 0: ignored, all three outputs 0): nll = lse - logit[target]; lse; mean_logit =
+     * mean over V. The row's loss is (1 - eps) nll + eps (lse - mean_logit) + z_coeff lse^2. If dx is not
+     * NULL also the gradient of grad_scale * sum of row losses: dx [rows, D] =, dw [V, D] +=. correct [rows]
+     * (may be NULL): 1 if the largest logit is the target's (first of equals), else 0. backward_seconds
+     * (host, may be NULL): += time spent on gradients, so that forward and backward can be told apart. */
+    void (*head_loss)(struct device *dev, float *nll, float *lse, float *mean_logit, int32_t *correct,
+                      act_t *dx, float *dw, const act_t *x, const act_t *w, const int32_t *targets,
                       const struct head_shape *shape, double *backward_seconds);
     /* sum of n floats, added in double in fixed blocks; result to the host, synchronizes */
     double (*sum)(struct device *dev, const float *x, int64_t n);
     /* index of the first element that is NaN or Inf, or -1; synchronizes */
     int64_t (*find_nonfinite)(struct device *dev, const float *x, int64_t n);
 
-    /* ---- router and routing ------------------------------------------------------------------------------------- */
+    /* ---- router and routing
+     * ------------------------------------------------------------------------------------- */
     /* logits = x w^T / temperature in fp32 (w [E, D] act), prob [rows, E] = softmax or sigmoid of them;
-     * index [rows, K] = the K largest of prob + select_bias [E] (NULL = 0; ties: lowest expert first), in descending
-     * order; weight [rows, K] = prob at index, renormalised if asked. logits is kept for z-loss and backward.
-     * Statistics: load [E] = slots that chose e (before any drop); prob_mass [E] = sum over rows of
-     * prob / sum_e prob; entropy [1] = sum over rows of -sum_e p ln p of the same normalised p; z [1] = sum over rows of
-     * (log sum_e exp logits)^2. Statistics are overwritten. */
+     * index [rows, K] = the K largest of prob + select_bias [E] (NULL = 0; ties: lowest expert first), in
+     * descending order; weight [rows, K] = prob at index, renormalised if asked. logits is kept for z-loss
+     * and backward. Statistics: load [E] = slots that chose e (before any drop); prob_mass [E] = sum over
+     * rows of prob / sum_e prob; entropy [1] = sum over rows of -sum_e p ln p of the same normalised p; z [1]
+     * = sum over rows of (log sum_e exp logits)^2. Statistics are overwritten. */
     void (*router_forward)(struct device *dev, float *logits, float *prob, int32_t *index, float *weight,
                            int32_t *load, float *prob_mass, float *entropy, float *z, const act_t *x,
                            const act_t *w, const float *select_bias, const struct router_shape *shape);
     /* Gradient of  sum weight . dweight + sum_{r,e} prob[r,e] prob_grad[e] + z_grad sum_r lse_r^2
-     * with respect to x and w: dx [rows, D] += , dw [E, D] +=. dweight [rows, K]; prob_grad [E] (NULL = 0) is the
-     * balance loss's derivative, the same for every row, with respect to prob normalised over e. dlogits [rows, E] is
-     * scratch. dx may be NULL. select_bias gets no gradient. */
+     * with respect to x and w: dx [rows, D] += , dw [E, D] +=. dweight [rows, K]; prob_grad [E] (NULL = 0) is
+     * the balance loss's derivative, the same for every row, with respect to prob normalised over e. dlogits
+     * [rows, E] is scratch. dx may be NULL. select_bias gets no gradient. */
     void (*router_backward)(struct device *dev, act_t *dx, float *dw, float *dlogits, const float *dweight,
                             const float *prob_grad, float z_grad, const float *logits, const float *prob,
-                            const int32_t *index, const act_t *x, const act_t *w, const struct router_shape *shape);
-    /* Sorts the rows * K slots by expert, stable in row order (row-major slot order). offsets [E+1]; position [rows, K] =
-     * row of the slot in the sorted order, -1 if dropped; source [rows * K] = token row of each sorted row; dropped [E] =
-     * slots that found their expert full. */
+                            const int32_t *index, const act_t *x, const act_t *w,
+                            const struct router_shape *shape);
+    /* Sorts the rows * K slots by expert, stable in row order (row-major slot order). offsets [E+1]; position
+     * [rows, K] = row of the slot in the sorted order, -1 if dropped; source [rows * K] = token row of each
+     * sorted row; dropped [E] = slots that found their expert full. */
     void (*route)(struct device *dev, int32_t *offsets, int32_t *position, int32_t *source, int32_t *dropped,
-                  const int32_t *index, const float *weight, const float *prob, const struct route_shape *shape);
+                  const int32_t *index, const float *weight, const float *prob,
+                  const struct route_shape *shape);
     /* y [offsets[E], D]: y[i] = x[source[i]] */
-    void (*gather)(struct device *dev, act_t *y, const act_t *x, const int32_t *source, const int32_t *offsets,
-                   int32_t experts, int64_t max_rows, int32_t hidden);
-    /* dx [rows, D] = or += (accumulate): sum over k, ascending, of dy[position[r, k]] (dropped slots add 0) */
-    void (*gather_backward)(struct device *dev, act_t *dx, const act_t *dy, const int32_t *position, int64_t rows,
-                            int32_t top_k, int32_t hidden, bool accumulate);
+    void (*gather)(struct device *dev, act_t *y, const act_t *x, const int32_t *source,
+                   const int32_t *offsets, int32_t experts, int64_t max_rows, int32_t hidden);
+    /* dx [rows, D] = or += (accumulate): sum over k, ascending, of dy[position[r, k]] (dropped slots add 0)
+     */
+    void (*gather_backward)(struct device *dev, act_t *dx, const act_t *dy, const int32_t *position,
+                            int64_t rows, int32_t top_k, int32_t hidden, bool accumulate);
     /* out [rows, D] = or += (accumulate): sum over k, ascending, of weight[r, k] y[position[r, k]] */
-    void (*combine)(struct device *dev, act_t *out, const act_t *y, const float *weight, const int32_t *position,
-                    int64_t rows, int32_t top_k, int32_t hidden, bool accumulate);
-    /* dy [.., D]: dy[position[r, k]] = weight[r, k] dout[r]; dweight[r, k] = y[position[r, k]] . dout[r], 0 if dropped */
+    void (*combine)(struct device *dev, act_t *out, const act_t *y, const float *weight,
+                    const int32_t *position, int64_t rows, int32_t top_k, int32_t hidden, bool accumulate);
+    /* dy [.., D]: dy[position[r, k]] = weight[r, k] dout[r]; dweight[r, k] = y[position[r, k]] . dout[r], 0
+     * if dropped */
     void (*combine_backward)(struct device *dev, act_t *dy, float *dweight, const act_t *dout, const act_t *y,
                              const float *weight, const int32_t *position, int64_t rows, int32_t top_k,
                              int32_t hidden);
-    /* hist [E, bins] of uint16: for every sequence of `seq` rows, the share s of its rows * K slots that chose e falls in
-     * bin min(floor(s * bins), bins - 1); counts sequences. Overwritten. */
-    void (*sequence_histogram)(struct device *dev, uint16_t *hist, const int32_t *index, int64_t rows, int64_t seq,
-                               int32_t top_k, int32_t experts, int32_t bins);
+    /* hist [E, bins] of uint16: for every sequence of `seq` rows, the share s of its rows * K slots that
+     * chose e falls in bin min(floor(s * bins), bins - 1); counts sequences. Overwritten. */
+    void (*sequence_histogram)(struct device *dev, uint16_t *hist, const int32_t *index, int64_t rows,
+                               int64_t seq, int32_t top_k, int32_t experts, int32_t bins);
 
-    /* ---- optimizer ---------------------------------------------------------------------------------------------- */
+    /* ---- optimizer
+     * ---------------------------------------------------------------------------------------------- */
     /* out [n] (host) = sum of squares of each span, in double, in fixed blocks; synchronizes */
     void (*sum_squares)(struct device *dev, double *out, const float *x, const struct span *spans, int32_t n);
     /* AdamW (Loshchilov and Hutter 2019) on every segment with gradient grad_scale * grads:
-     *   p -= lr wd p;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;  p -= lr (m / bc1) / (sqrt(v / bc2) + eps)
-     * and writes the compute copy `compute` (may equal params on fp32 backends). segments is host memory. */
+     *   p -= lr wd p;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;  p -= lr (m / bc1) / (sqrt(v / bc2) +
+     * eps) and writes the compute copy `compute` (may equal params on fp32 backends). segments is host
+     * memory. */
     void (*adamw)(struct device *dev, float *params, act_t *compute, const float *grads, float *m, float *v,
                   const struct adamw_segment *segments, int32_t count, const struct adamw_step *step,
                   float grad_scale);
 };
 
 struct device_options {
-    int threads;        /* CPU threads; 0 = parallel_default_threads() */
-    int64_t max_rows;   /* largest rows, for scratch that is planned at open */
-    int32_t max_vocab;  /* largest vocab of head_loss */
-    int32_t max_seq;    /* largest sequence of attention */
-    int32_t max_width;  /* largest `in` or `out` of any operation */
+    int threads;       /* CPU threads; 0 = parallel_default_threads() */
+    int64_t max_rows;  /* largest rows, for scratch that is planned at open */
+    int32_t max_vocab; /* largest vocab of head_loss */
+    int32_t max_seq;   /* largest sequence of attention */
+    int32_t max_width; /* largest `in` or `out` of any operation */
 };
 
 /* A device is a backend's state: every backend's own struct begins with this one. */
@@ -262,19 +294,21 @@ struct device {
     struct device_options options;
 };
 
-/* Opens a device by name ("cpu", "reference", "cuda"). MOE_ENOTFOUND for an unknown name, MOE_ENOTSUP if this build or
- * machine has none. Close with device_close(NULL is allowed). */
+/* Opens a device by name ("cpu", "reference", "cuda"). MOE_ENOTFOUND for an unknown name, MOE_ENOTSUP if this
+ * build or machine has none. Close with device_close(NULL is allowed). */
 moe_status device_open(const char *name, const struct device_options *options, struct device **out_device,
                        moe_err *err);
 void device_close(struct device *dev);
 
 /* Each backend's own constructor, called by device_open(). */
 moe_status device_open_cpu(const struct device_options *options, struct device **out_device, moe_err *err);
-moe_status device_open_reference(const struct device_options *options, struct device **out_device, moe_err *err);
+moe_status device_open_reference(const struct device_options *options, struct device **out_device,
+                                 moe_err *err);
 void device_close_cpu(struct device *dev);
 void device_close_reference(struct device *dev);
 
-/* Name, version and kernel of the BLAS behind the "cpu" backend, e.g. "OpenBLAS 0.3.21 SkylakeX"; static string. */
+/* Name, version and kernel of the BLAS behind the "cpu" backend, e.g. "OpenBLAS 0.3.21 SkylakeX"; static
+ * string. */
 const char *device_cpu_blas(void);
 
 /* Makes dropout parameters from a probability in [0, 1). */

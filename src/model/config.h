@@ -42,25 +42,26 @@ enum lb_scope { LB_PER_LAYER = 0, LB_POOLED = 1 };
 enum drop_name { CONFIG_DROP_POSITION = 0, CONFIG_DROP_WEIGHT = 1, CONFIG_DROP_PUBLISHED_SLOT = 2 };
 
 struct moe_config {
-    int32_t layers[MODEL_MAX_LAYERS]; /* 0-based decoder layers whose FFN is MoE, ascending; TOML list or "all" */
-    int32_t num_layers;                    /* 0 = dense model */
+    int32_t
+        layers[MODEL_MAX_LAYERS]; /* 0-based decoder layers whose FFN is MoE, ascending; TOML list or "all" */
+    int32_t num_layers;           /* 0 = dense model */
     int32_t num_experts, num_active_experts, num_shared_experts;
     int32_t intermediate_size; /* of one expert; 0 in TOML = model.intermediate_size; resolved here */
     enum router_name router;
-    bool renormalize;        /* combine weights sum to 1 over the chosen experts */
-    bool renormalize_top1;   /* apply that also when K = 1 (source D as published) */
+    bool renormalize;      /* combine weights sum to 1 over the chosen experts */
+    bool renormalize_top1; /* apply that also when K = 1 (source D as published) */
     double renormalize_eps;
     double temperature_start, temperature_end; /* router temperature, linear per epoch */
     int32_t temperature_epochs;                /* 0 = temperature_start throughout */
-    double lb_coeff;                           /* alpha * E * sum f_e P_e (Switch, Fedus et al. 2021); f over K slots */
+    double lb_coeff; /* alpha * E * sum f_e P_e (Switch, Fedus et al. 2021); f over K slots */
     enum lb_scope lb_scope;
-    double lb_gamma;            /* step of the loss-free selection bias; 0 = none */
-    double z_coeff;             /* router z-loss (ST-MoE) */
-    double capacity_factor;     /* 0 = dropless; capacity = floor(rows K / E * factor), training only */
+    double lb_gamma;        /* step of the loss-free selection bias; 0 = none */
+    double z_coeff;         /* router z-loss (ST-MoE) */
+    double capacity_factor; /* 0 = dropless; capacity = floor(rows K / E * factor), training only */
     enum drop_name drop_policy;
-    double expert_dropout;      /* probability that an expert sits out a training step (at least K stay) */
-    double expert_lr_scale;     /* learning rate of expert parameters relative to the rest */
-    int32_t dense_epochs;       /* dense-to-sparse: epochs at the start in which every token uses all experts */
+    double expert_dropout;  /* probability that an expert sits out a training step (at least K stay) */
+    double expert_lr_scale; /* learning rate of expert parameters relative to the rest */
+    int32_t dense_epochs;   /* dense-to-sparse: epochs at the start in which every token uses all experts */
 };
 
 #endif

@@ -52,7 +52,8 @@ static void arena_measures_what_it_later_hands_out(void **state) {
     free(block);
 }
 
-/* Known answers of Philox4x32-10 published with Random123 (kat_vectors): counter and key all zero, all ones. */
+/* Known answers of Philox4x32-10 published with Random123 (kat_vectors): counter and key all zero, all ones.
+ */
 static void philox_known_answers(void **state) {
     (void)state;
     struct rng_block zero = rng_block_at((struct rng_key){0, 0, 0}, 0);

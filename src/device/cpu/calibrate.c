@@ -23,6 +23,8 @@ enum { CHAINS = 12, INNER = 4096 }; /* enough independent sums to hide the laten
         for (int c = 0; c < CHAINS; c++)                                                                     \
             sum[c] = sum[c] * factor + term;                                                                 \
     }                                                                                                        \
+    /* the compiler must not find out that every call returns the same */                                    \
+    __asm__ volatile("" : : "x"(sum[0]) : "memory");                                                         \
     float total = 0;                                                                                         \
     for (int c = 0; c < CHAINS; c++)                                                                         \
         total += sum[c][0];                                                                                  \
