@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what scripts/packages.txt names and this system lacks. Does nothing, and needs no network, when all is there.
+# Installs what scripts/packages.txt (or the lists given) names and this system lacks. Does nothing, and needs no network,
+# when all is there.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -10,6 +11,8 @@ fi
 
 have() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
+lists=("$@")
+[ $# -gt 0 ] || lists=("$here/packages.txt")
 missing=()
 while IFS= read -r line; do
     line=${line%%#*}
@@ -19,7 +22,7 @@ while IFS= read -r line; do
         if have "$name"; then found=1; fi
     done
     [ -n "$found" ] || missing+=("$line")
-done <"$here/packages.txt"
+done < <(cat "${lists[@]}")
 
 if [ ${#missing[@]} -eq 0 ]; then
     echo "install: everything is there"
