@@ -38,7 +38,7 @@ struct dataset_origin {
 
 /* One split: sequence i has inputs tokens[i T .. i T + T) and targets shifted by one. */
 struct dataset_split {
-    int32_t *tokens; /* [sequences * T + 1] ids in [0, vocab_size) */
+    int32_t *tokens; /* [sequences * T + 1, at least] ids in [0, vocab_size) */
     uint8_t *
         domain; /* [sequences] index into dataset.domain_names, >= 1, or NULL when there is one domain only */
     int64_t sequences;
@@ -50,8 +50,9 @@ struct dataset {
     int32_t sequence_length, vocab_size;
     int32_t domains; /* >= 1; domain 0 is "all" */
     char domain_names[DATASET_MAX_DOMAINS][32];
-    /* Exact entropy of the generator in nats per token, per domain (index 0: the mixture as generated), or
-     * NaN where it is not known (text). A model's cross-entropy cannot stay below it on fresh data. */
+    /* Exact entropy of the generator in nats per token, per domain (index 0: mixed as in the validation
+     * split), or NaN where it is not known (text). A model's cross-entropy cannot stay below it on fresh
+     * data. */
     double entropy_floor[DATASET_MAX_DOMAINS];
     struct dataset_origin origins[2 * DATASET_MAX_FILES + 2];
     int32_t num_origins;

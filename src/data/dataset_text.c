@@ -58,7 +58,7 @@ static moe_status plan_held_out(const struct dataset_request *r, int64_t total, 
     moe_status status = MOE_OK;
     *validation = r->validation_tokens > 0 ? r->validation_tokens : total / 10;
     *train = r->train_tokens > 0 ? r->train_tokens : total - *validation;
-    moe_check(*train > 0 && *train <= total - *validation, err, MOE_ECONFIG,
+    moe_check(*train > 0 && *validation > 0 && *train <= total - *validation, err, MOE_ECONFIG,
               "the training text has %lld tokens; data.train_tokens %lld and %lld held out for validation do "
               "not fit; "
               "lower them, or name validation files",
@@ -186,19 +186,17 @@ out:
     return status;
 }
 
-/* Copies ids [count] into a split of whole sequences. */
-static moe_status fill_split(const int32_t *ids, int64_t count, enum split_number number,
-                             const struct dataset *d, struct dataset_split *split, moe_err *err) {
+/* Makes a split of ids [count]; it owns them then. */
+static moe_status fill_split(int32_t *ids, int64_t count, enum split_number number, const struct dataset *d,
+                             struct dataset_split *split, moe_err *err) {
     moe_status status = MOE_OK;
+    split->tokens = ids;
     moe_try(dataset_sequences(split_name(number), count, d->sequence_length, &split->sequences, err));
     const int64_t used = split->sequences * d->sequence_length + 1;
-    split->tokens = malloc((size_t)used * sizeof *split->tokens);
-    moe_check(split->tokens != NULL, err, MOE_ENOMEM, "no memory for %lld tokens", (long long)used);
-    memcpy(split->tokens, ids, (size_t)used * sizeof *ids);
     const int32_t unk = tokenizer_unk(d->tokenizer);
     int64_t unknown = 0;
     for (int64_t i = 0; i < used; i++) {
-        unknown += split->tokens[i] == unk;
+        unknown += ids[i] == unk;
     }
     split->unk_share = unk < 0 ? NAN : (double)unknown / (double)used;
 out:
@@ -223,8 +221,13 @@ static moe_status fill_held_out(const struct dataset_request *r, const struct te
         r->train_tokens > 0 && r->validation_tokens > 0 ? r->train_tokens + r->validation_tokens : 0;
     moe_try(encode_texts(r, texts, limit, d, &ids, err));
     moe_try(plan_held_out(r, ids.count, &train, &validation, err));
-    moe_try(fill_split(ids.ids, train, SPLIT_TRAIN, d, &d->train, err));
-    moe_try(fill_split(ids.ids + train, validation, SPLIT_VALIDATION, d, &d->validation, err));
+    int32_t *later = malloc((size_t)validation * sizeof *later);
+    moe_check(later != NULL, err, MOE_ENOMEM, "no memory for %lld tokens", (long long)validation);
+    memcpy(later, ids.ids + train, (size_t)validation * sizeof *later);
+    moe_try(fill_split(later, validation, SPLIT_VALIDATION, d, &d->validation, err));
+    int32_t *earlier = ids.ids;
+    ids = (struct token_buffer){0};
+    moe_try(fill_split(earlier, train, SPLIT_TRAIN, d, &d->train, err));
 out:
     token_buffer_free(&ids);
     return status;
@@ -238,7 +241,10 @@ static moe_status fill_from(const struct dataset_request *r, const struct text_s
     const int64_t wanted = number == SPLIT_TRAIN ? r->train_tokens : r->validation_tokens;
     moe_try(encode_texts(r, texts, wanted, d, &ids, err));
     moe_try(check_enough(number, wanted, ids.count, err));
-    moe_try(fill_split(ids.ids, ids.count, number, d, split, err));
+    int32_t *owned = ids.ids;
+    const int64_t count = ids.count;
+    ids = (struct token_buffer){0};
+    moe_try(fill_split(owned, count, number, d, split, err));
 out:
     token_buffer_free(&ids);
     return status;

@@ -21,9 +21,9 @@ struct transfer {
     int64_t range_start; /* what the answer's Content-Range says, -1 = no such line */
     bool begun;          /* the first bytes have come, and where they belong is settled */
     bool complete;       /* all wanted bytes are there, the rest is refused on purpose */
-    bool too_large, misplaced, stopped;
+    bool too_large, misplaced, stopped, stalled;
     int write_errno;
-    double last_report; /* clock */
+    double last_report, last_byte; /* clock */
 };
 
 static int64_t wanted_bytes(const struct transfer *t) {
@@ -88,6 +88,7 @@ static size_t write_body(char *bytes, size_t size, size_t count, void *user) {
     const size_t length = size * count;
     long code = 0;
     curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
+    t->last_byte = clock_seconds();
     if (code != 200 && code != 206) return length; /* the text of an error page */
     if (!t->begun && !settle(t)) return 0;
     const int64_t room = wanted_bytes(t) - t->at;
@@ -106,6 +107,8 @@ static int report(void *user, curl_off_t total, curl_off_t now, curl_off_t up_to
     const struct download *d = t->download;
     (void)up_total, (void)up_now, (void)now;
     const double clock = clock_seconds();
+    t->stalled = clock - t->last_byte > (double)d->stall_seconds;
+    if (t->stalled) return 1;
     if (d->progress == NULL || clock - t->last_report < 0.2) return 0;
     t->last_report = clock;
     const int64_t all = d->bytes > 0 ? d->bytes : total > 0 ? t->start + (int64_t)total : 0;
@@ -122,8 +125,6 @@ static void set_options(struct transfer *t, const char *range, char message[CURL
     curl_easy_setopt(c, CURLOPT_MAXREDIRS, 10L);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, 30L);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)t->download->stall_seconds);
     curl_easy_setopt(c, CURLOPT_USERAGENT, "moe-repro/0.1");
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, message);
     curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, read_header);
@@ -166,7 +167,9 @@ static moe_status judge(const struct transfer *t, CURLcode result, const char *m
                                          : "refused");
     moe_check((result == CURLE_OK || !t->begun) && !ended_early(t), err, MOE_EIO,
               "%s: cut off at byte %lld: %s; run the same command again, it goes on from there", d->url,
-              (long long)t->at, message);
+              (long long)t->at, t->stalled ? "the server has fallen silent" : message);
+    moe_check(!t->stalled, err, MOE_EIO, "%s: the server is silent for %lld seconds; try again later", d->url,
+              (long long)d->stall_seconds);
     moe_check(result == CURLE_OK, err, MOE_EIO, "%s: %s; check the network, or name a mirror with --base-url",
               d->url, message);
 out:
@@ -187,7 +190,8 @@ static moe_status download_from(const struct download *download, int64_t start, 
                                 long *out_code, moe_err *err) {
     moe_status status = MOE_OK;
     char message[CURL_ERROR_SIZE] = "", range[64];
-    struct transfer t = {.download = download, .fd = fd, .start = start, .range_start = -1};
+    struct transfer t = {
+        .download = download, .fd = fd, .start = start, .range_start = -1, .last_byte = clock_seconds()};
     moe_check(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK, err, MOE_ENOTSUP, "libcurl does not start");
     t.curl = curl_easy_init();
     if (t.curl == NULL) {

@@ -184,7 +184,7 @@ static int set_up(void **state) {
     assert_int_equal(hash_sha256(f->server.body, 1000, f->prefix_sha256, NULL), MOE_OK);
     f->file =
         (struct data_file){.name = "set/file.bin", .url = "http://x/", .sha256 = f->sha256, .bytes = BODY};
-    f->options = (struct fetch_options){.folder = f->folder, .base_url = f->base_url, .stall_seconds = 2};
+    f->options = (struct fetch_options){.folder = f->folder, .base_url = f->base_url, .stall_seconds = 1};
     *state = f;
     return 0;
 }
@@ -303,7 +303,7 @@ static void a_close_without_a_length_is_a_cut(void **state) {
 
 static void a_silent_server_is_given_up(void **state) {
     struct fixture *f = *state;
-    failed(f, SILENT, MOE_EIO, "cut off at byte 150000");
+    failed(f, SILENT, MOE_EIO, "cut off at byte 150000: the server has fallen silent");
     assert_content(f, ".part", BODY / 2);
 }
 
