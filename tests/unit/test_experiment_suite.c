@@ -304,6 +304,67 @@ static void too_many_runs_are_refused(void **state) {
                         "many/suite.toml:8: the axes of x give more than 4096 runs");
 }
 
+/* A message with this test's folder replaced by the one that the documentation shows. */
+static const char *as_documented(const char *message) {
+    static char out[2000];
+    size_t length = 0;
+    for (const char *p = message; *p != 0 && length + 16 < sizeof out;) {
+        const bool here = strncmp(p, folder, strlen(folder)) == 0;
+        length += (size_t)snprintf(out + length, sizeof out - length, "%.*s", here ? 11 : 1,
+                                   here ? "runs/suites" : p);
+        p += here ? strlen(folder) : 1;
+    }
+    return out;
+}
+
+/* The worked example of runs/suites/README.md does what is said there. */
+static void the_documented_example_works(void **state) {
+    (void)state;
+    moe_err err = {0};
+    unsigned char *readme = NULL, *published = NULL;
+    assert_int_equal(file_read_all(MOE_SOURCE_DIR "/runs/suites/README.md", 1 << 20, &readme, NULL, &err),
+                     MOE_OK);
+    assert_int_equal(
+        file_read_all(MOE_SOURCE_DIR "/runs/suites/moe-vs-dense/suite.toml", 1 << 20, &published, NULL, &err),
+        MOE_OK);
+    char *example = strstr((char *)readme, "```toml\n");
+    assert_non_null(example);
+    example += strlen("```toml\n");
+    char *end = strstr(example, "```");
+    assert_non_null(end);
+    *end = 0;
+    write_suite("moe-vs-dense", (char *)published);
+    write_suite("sigmoid", example);
+    assert_string_equal(list("sigmoid", "corrected", "smoke"),
+                        "dense top2 sigmoid@moe.lb_coeff=0 sigmoid@moe.lb_coeff=0.01");
+    assert_string_equal(list("sigmoid", "as-published", "smoke"), "dense top2");
+    struct experiment *e = load("sigmoid", "sigmoid@moe.lb_coeff=0.01", "corrected", "smoke");
+    assert_true(e->moe.router == CONFIG_ROUTER_SIGMOID && e->moe.num_active_experts == 4 &&
+                e->moe.renormalize);
+    assert_true(e->moe.lb_coeff == 0.01 && e->model.hidden_size == 64);
+    experiment_free(e);
+
+    char *key = strstr(example, "num_active_experts = 4");
+    assert_non_null(key);
+    key[strlen("num_active_experts = ")] = '9';
+    write_suite("sigmoid", example);
+    assert_string_equal(failure("sigmoid", "sigmoid@moe.lb_coeff=0", MOE_ENOTFOUND),
+                        "sigmoid/suite.toml:8: experiment sigmoid does not run under protocol as-published");
+    const struct experiment_choice choice = choose("sigmoid", "sigmoid@moe.lb_coeff=0", "corrected", "smoke");
+    e = NULL;
+    assert_int_equal(experiment_load(&choice, &e, &err), MOE_ECONFIG);
+    if (strstr(end + 1, as_documented(err.message)) == NULL) fail_msg("not in README.md: %s", err.message);
+    memmove(key + strlen("num_active_expert"), key + strlen("num_active_experts"),
+            strlen(key + strlen("num_active_experts")) + 1);
+    write_suite("sigmoid", example);
+    char **names = NULL;
+    int32_t count = 0;
+    assert_int_equal(experiment_list(&choice, &names, &count, &err), MOE_ECONFIG);
+    if (strstr(end + 1, as_documented(err.message)) == NULL) fail_msg("not in README.md: %s", err.message);
+    free(readme);
+    free(published);
+}
+
 static void suites_and_tables_are_listed(void **state) {
     (void)state;
     write_suite("solo", HEAD);
@@ -332,6 +393,7 @@ int main(void) {
         cmocka_unit_test(circles_and_missing_parents_are_errors),
         cmocka_unit_test(mistakes_in_a_file_name_its_line),
         cmocka_unit_test(too_many_runs_are_refused),
+        cmocka_unit_test(the_documented_example_works),
         cmocka_unit_test(suites_and_tables_are_listed),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
