@@ -137,7 +137,7 @@ moe_status cmd_train(int argc, char **argv, moe_err *err) {
     path = a.out != NULL ? strdup(a.out) : trainer_default_path(a.runs_dir, e);
     moe_check(path != NULL, err, MOE_ENOMEM, "no memory for a path");
     cli_catch_signals();
-    progress_line_begin(&line, e, (int)a.progress_fd);
+    moe_try(progress_line_begin(&line, e, (int)a.progress_fd, err));
     const struct trainer_options trainer = {
         .path = path,
         .data_dir = a.data_dir,
@@ -149,7 +149,7 @@ moe_status cmd_train(int argc, char **argv, moe_err *err) {
         .user = &line,
     };
     status = trainer_run(e, &trainer, &result, err);
-    progress_line_end(&line);
+    progress_line_end(&line, status);
     if (status == MOE_OK && a.progress_fd < 0) {
         printf("%s: %s after %lld steps, best validation loss %.4f, digest %.16s\n", path, result.outcome,
                (long long)result.steps, result.best, result.digest);

@@ -16,6 +16,7 @@ struct command {
 static const struct command commands[] = {
     {"train", "train one experiment of a suite, or go on with it", cmd_train},
     {"suite", "train everything of a suite that is missing", cmd_suite},
+    {"data", "list, describe and fetch data sets", cmd_data},
     {"bench", "measure matrix products and training steps", cmd_bench},
     {"info", "say what this build and machine can do; --keys lists every configuration key", cmd_info},
 };

@@ -2,31 +2,70 @@
 
 #include <stdlib.h>
 
+#include "cli/progress_line.h"
+#include "core/clock.h"
+
 struct suite_display {
     const struct plan *plan;
-    FILE *out;
+    struct progress *progress;
 };
 
 moe_status suite_display_open(const struct plan *plan, FILE *out, struct suite_display **out_display,
                               moe_err *err) {
     moe_status status = MOE_OK;
+    struct progress_options options = {.out = out, .terminal = progress_is_terminal(out), .log_seconds = 30};
     struct suite_display *d = calloc(1, sizeof *d);
     moe_check(d != NULL, err, MOE_ENOMEM, "no memory for the display");
     d->plan = plan;
-    d->out = out;
+    for (int32_t i = 0; i < plan->count; i++) {
+        if (plan->runs[i].state == RUN_COMPLETE) options.done_before++;
+    }
+    options.runs = plan->count - options.done_before;
+    moe_try(progress_open(&options, clock_seconds(), &d->progress, err));
     *out_display = d;
+    d = NULL;
 out:
+    free(d);
     return status;
 }
 
 void suite_display_close(struct suite_display *display) {
+    if (display == NULL) return;
+    progress_close(display->progress, clock_seconds());
     free(display);
 }
 
+/* The display numbers only the runs that it shows. */
+static int32_t shown_number(const struct plan *plan, int32_t run) {
+    int32_t number = 0;
+    for (int32_t i = 0; i < run; i++)
+        number += plan->runs[i].state != RUN_COMPLETE;
+    return number;
+}
+
 void suite_display_event(void *user, const struct suite_event *event) {
-    static const char *const words[] = {"started", "", "done", "failed", "interrupted"};
     struct suite_display *d = user;
-    if (event->kind == SUITE_PROGRESS) return;
-    fprintf(d->out, "%s: %s%s%s\n", d->plan->runs[event->run].path, words[event->kind],
-            event->message != NULL ? ": " : "", event->message != NULL ? event->message : "");
+    const int32_t number = shown_number(d->plan, event->run);
+    const double now = clock_seconds();
+    char name[2 * EXPERIMENT_NAME_MAX];
+    struct progress_report report;
+    switch (event->kind) {
+    case SUITE_STARTED:
+        progress_name(d->plan->runs[event->run].experiment, name, sizeof name);
+        progress_start(d->progress, number, name, now);
+        break;
+    case SUITE_PROGRESS:
+        report = progress_report_of(event->report);
+        progress_update(d->progress, number, &report, now);
+        break;
+    case SUITE_DONE:
+        progress_end(d->progress, number, PROGRESS_DONE, event->message, now);
+        break;
+    case SUITE_FAILED:
+        progress_end(d->progress, number, PROGRESS_FAILED, event->message, now);
+        break;
+    case SUITE_INTERRUPTED:
+        progress_end(d->progress, number, PROGRESS_INTERRUPTED, event->message, now);
+        break;
+    }
 }
