@@ -19,15 +19,13 @@ struct run_slot {
     struct run_reader *reader; /* NULL = not in memory */
     uint64_t last_use;
     size_t bytes;
-    dev_t device;
-    ino_t inode;
     bool used;
 };
 
 struct run_list {
     struct run_file *files;
     struct run_slot *slots; /* slots[files[i].index] until the list is sorted, then slots[i] */
-    int32_t count, capacity;
+    int32_t count;
     uint64_t clock;
     char tier[sizeof((struct run_info *)0)->tier];
     char *roots;
@@ -58,37 +56,38 @@ static size_t run_bytes(const struct run_info *info) {
     return rows + 65536;
 }
 
-static moe_status make_room(struct run_list *list, moe_err *err) {
-    moe_status status = MOE_OK;
-    if (list->count < list->capacity) return status;
-    const int32_t capacity = list->capacity == 0 ? 64 : 2 * list->capacity;
-    struct run_file *files = realloc(list->files, (size_t)capacity * sizeof *files);
-    if (files != NULL) list->files = files;
-    struct run_slot *slots = realloc(list->slots, (size_t)capacity * sizeof *slots);
-    if (slots != NULL) list->slots = slots;
-    moe_check(files != NULL && slots != NULL, err, MOE_ENOMEM, "cannot allocate a list of %d runs", capacity);
-    list->capacity = capacity;
-out:
-    return status;
-}
+/* Paths being gathered. */
+struct path_list {
+    char **paths;
+    struct {
+        dev_t device;
+        ino_t inode;
+    } * files;
+    int32_t count, capacity;
+    bool live;
+};
 
-/* Adds the run at path unless the same file is in the list already. */
-static moe_status add_run(struct run_list *list, const char *path, const struct stat *st, moe_err *err) {
+/* Adds a path unless the same file is in the list already. */
+static moe_status add_path(struct path_list *list, const char *path, const struct stat *st, moe_err *err) {
     moe_status status = MOE_OK;
-    struct run_reader *reader = NULL;
     for (int32_t i = 0; i < list->count; i++)
-        if (list->slots[i].device == st->st_dev && list->slots[i].inode == st->st_ino) return MOE_OK;
-    moe_try(make_room(list, err));
-    moe_try(run_reader_open(path, &reader, err));
-    const struct run_info *info = run_reader_info(reader);
-    char *copy = strdup(path);
-    moe_check(copy != NULL, err, MOE_ENOMEM, "%s: no memory for a path", path);
-    list->files[list->count] = (struct run_file){.path = copy, .info = *info, .index = list->count};
-    list->slots[list->count] =
-        (struct run_slot){.path = copy, .bytes = run_bytes(info), .device = st->st_dev, .inode = st->st_ino};
+        if (list->files[i].device == st->st_dev && list->files[i].inode == st->st_ino) return MOE_OK;
+    if (list->count == list->capacity) {
+        const int32_t capacity = list->capacity == 0 ? 64 : 2 * list->capacity;
+        void *paths = realloc(list->paths, (size_t)capacity * sizeof *list->paths);
+        if (paths != NULL) list->paths = paths;
+        void *files = realloc(list->files, (size_t)capacity * sizeof *list->files);
+        if (files != NULL) list->files = files;
+        moe_check(paths != NULL && files != NULL, err, MOE_ENOMEM, "cannot allocate a list of %d runs",
+                  capacity);
+        list->capacity = capacity;
+    }
+    list->paths[list->count] = strdup(path);
+    moe_check(list->paths[list->count] != NULL, err, MOE_ENOMEM, "%s: no memory for a path", path);
+    list->files[list->count].device = st->st_dev;
+    list->files[list->count].inode = st->st_ino;
     list->count++;
 out:
-    run_reader_close(reader);
     return status;
 }
 
@@ -96,7 +95,11 @@ static int visible(const struct dirent *entry) {
     return entry->d_name[0] != '.';
 }
 
-static moe_status search(struct run_list *list, const char *path, int depth, moe_err *err) {
+static bool is_run(const struct path_list *list, const char *path) {
+    return ends_with(path, ".h5") || (list->live && ends_with(path, ".h5.live"));
+}
+
+static moe_status search(struct path_list *list, const char *path, int depth, moe_err *err) {
     moe_status status = MOE_OK;
     struct dirent **entries = NULL;
     int count = 0;
@@ -105,7 +108,7 @@ static moe_status search(struct run_list *list, const char *path, int depth, moe
     moe_check(stat(path, &st) == 0, err, errno == ENOENT ? MOE_ENOTFOUND : MOE_EIO,
               "%s: cannot look for runs: %s", path, strerror(errno));
     if (!S_ISDIR(st.st_mode)) {
-        if (depth == 0 || ends_with(path, ".h5")) status = add_run(list, path, &st, err);
+        status = add_path(list, path, &st, err);
         goto out;
     }
     moe_check(depth < MAX_DEPTH, err, MOE_EIO, "%s: folders nested deeper than %d", path, MAX_DEPTH);
@@ -116,7 +119,7 @@ static moe_status search(struct run_list *list, const char *path, int depth, moe
         moe_check(below != NULL, err, MOE_ENOMEM, "%s: no memory for a path", path);
         struct stat entry;
         const bool there = stat(below, &entry) == 0; /* a file may go while the folder is read */
-        if (there && (S_ISDIR(entry.st_mode) || ends_with(below, ".h5")))
+        if (there && (S_ISDIR(entry.st_mode) || is_run(list, below)))
             moe_try(search(list, below, depth + 1, err));
         free(below);
         below = NULL;
@@ -127,6 +130,28 @@ out:
         free(entries[i]);
     free(entries);
     return status;
+}
+
+moe_status run_paths_find(const char *const *roots, int32_t num_roots, bool live, char ***out_paths,
+                          int32_t *out_count, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct path_list list = {.live = live};
+    for (int32_t i = 0; i < num_roots; i++)
+        moe_try(search(&list, roots[i], 0, err));
+    *out_paths = list.paths;
+    *out_count = list.count;
+    list.paths = NULL;
+    list.count = 0;
+out:
+    run_paths_free(list.paths, list.count);
+    free(list.files);
+    return status;
+}
+
+void run_paths_free(char **paths, int32_t count) {
+    for (int32_t i = 0; i < count; i++)
+        free(paths[i]);
+    free(paths);
 }
 
 /* Suite, experiment, protocol, seed, then path. */
@@ -195,24 +220,50 @@ out:
     return status;
 }
 
+/* Opens every path once for its identity. The list takes the paths over, and leaves NULL in their place. */
+static moe_status read_identities(struct run_list *list, char **paths, int32_t count, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct run_reader *reader = NULL;
+    list->files = calloc((size_t)count + 1, sizeof *list->files);
+    list->slots = calloc((size_t)count + 1, sizeof *list->slots);
+    moe_check(list->files != NULL && list->slots != NULL, err, MOE_ENOMEM,
+              "cannot allocate a list of %d runs", count);
+    for (int32_t i = 0; i < count; i++) {
+        moe_try(run_reader_open(paths[i], &reader, err));
+        const struct run_info *info = run_reader_info(reader);
+        list->files[i] = (struct run_file){.path = paths[i], .info = *info, .index = i};
+        list->slots[i] = (struct run_slot){.path = paths[i], .bytes = run_bytes(info)};
+        list->count = i + 1;
+        paths[i] = NULL;
+        run_reader_close(reader);
+        reader = NULL;
+    }
+out:
+    run_reader_close(reader);
+    return status;
+}
+
 moe_status run_list_open(const struct run_selection *selection, struct run_list **out_list, moe_err *err) {
     moe_status status = MOE_OK;
     struct text roots = {0};
+    char **paths = NULL;
+    int32_t count = 0;
     struct run_list *list = calloc(1, sizeof *list);
     moe_check(list != NULL, err, MOE_ENOMEM, "cannot allocate a list of runs");
     moe_check(selection->tier == NULL || tier_rank(selection->tier) >= 0, err, MOE_EUSAGE,
               "tier \"%s\": expected smoke, desk, gpu or full", selection->tier);
-    for (int32_t i = 0; i < selection->num_roots; i++) {
+    for (int32_t i = 0; i < selection->num_roots; i++)
         text_append(&roots, "%s%s", i > 0 ? ", " : "", selection->roots[i]);
-        moe_try(search(list, selection->roots[i], 0, err));
-    }
     moe_try(text_take(&roots, &list->roots, err));
+    moe_try(run_paths_find(selection->roots, selection->num_roots, false, &paths, &count, err));
+    moe_try(read_identities(list, paths, count, err));
     moe_try(keep_tier(list, selection->tier, err));
     moe_try(refuse_duplicates(list, err));
     *out_list = list;
     list = NULL;
 out:
     text_free(&roots);
+    run_paths_free(paths, count);
     run_list_close(list);
     return status;
 }

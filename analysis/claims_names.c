@@ -1,0 +1,261 @@
+#include "analysis/claims_names.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/measures.h"
+#include "analysis/series.h"
+#include "core/text.h"
+#include "core/toml_shim.h"
+
+#define MAX_EXPERIMENTS 64
+
+/* An evaluation for one seed; protocol NULL: without runs. */
+struct run_scope {
+    const struct claim_names *names;
+    const char *protocol;
+    uint64_t seed;
+};
+
+/* The experiments that an expression names, each once. */
+struct experiments {
+    char names[MAX_EXPERIMENTS][EXPR_NAME_MAX];
+    int32_t count;
+};
+
+moe_status claim_names_open(struct report *report, const char *source, const char *suite, struct claim_names *out,
+                            moe_err *err) {
+    moe_status status = MOE_OK;
+    struct text path = {0};
+    *out = (struct claim_names){.report = report, .suite = suite};
+    moe_try(report_published(report, source, &out->published, err));
+    moe_try(audit_open(report->paper_dir, source, out->published, &out->audit, err));
+    text_append(&path, "%s/claims/margins.toml", report->paper_dir);
+    moe_try(text_take(&path, &out->margins_path, err));
+    moe_try(toml_parse_file(out->margins_path, &out->margins, NULL, err));
+out:
+    text_free(&path);
+    if (status != MOE_OK) claim_names_close(out);
+    return status;
+}
+
+void claim_names_close(struct claim_names *names) {
+    audit_close(names->audit);
+    json_decref(names->margins);
+    free(names->margins_path);
+    *names = (struct claim_names){0};
+}
+
+static moe_status one_number(double number, double **out_values, int32_t *out_count, moe_err *err) {
+    *out_values = malloc(sizeof **out_values);
+    if (*out_values == NULL) return moe_fail(err, MOE_ENOMEM, "no memory for a number");
+    **out_values = number;
+    *out_count = 1;
+    return MOE_OK;
+}
+
+/* ---------------------------------------------------------------- names without a run */
+
+static moe_status resolve_plain(const struct claim_names *names, const char *name, double **out_values,
+                                int32_t *out_count, moe_err *err) {
+    moe_status status = MOE_OK;
+    double number = 0.0;
+    if (strncmp(name, "margin.", 7) == 0) {
+        const json_t *value = json_object_get(json_object_get(names->margins, name + 7), "value");
+        moe_check(json_is_number(value), err, MOE_ENOTFOUND, "%s: no margin %s", names->margins_path, name + 7);
+        number = json_number_value(value);
+    } else if (strncmp(name, "audit.", 6) == 0) {
+        moe_try(audit_number(names->audit, name + 6, &number, err));
+    } else if (published_array(names->published, name, out_values, out_count, NULL) == MOE_OK) {
+        goto out;
+    } else {
+        moe_try(published_number(names->published, name, &number, err));
+    }
+    status = one_number(number, out_values, out_count, err);
+out:
+    return status;
+}
+
+/* ---------------------------------------------------------------- names of one run */
+
+static moe_status shares_of(struct run_list *runs, const struct run_file *file, const char *layer, double **out_values,
+                            int32_t *out_count, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct usage usage = {0};
+    char *end = NULL;
+    const long number = strtol(layer, &end, 10);
+    moe_check(end != layer && *end == '\0' && number >= 0 && number < 100000, err, MOE_ECONFIG,
+              "shares.%s: expected a decoder layer, such as shares.2", layer);
+    moe_try(usage_of_run(runs, file, (int32_t)number, &usage, err));
+    moe_check(usage.n > 0, err, MOE_ENOTFOUND, "%s: no evaluation recorded its routing", file->path);
+    *out_values = calloc((size_t)usage.experts + 1, sizeof **out_values);
+    moe_check(*out_values != NULL, err, MOE_ENOMEM, "no memory for %d shares", usage.experts);
+    memcpy(*out_values, usage.shares + (int64_t)(usage.n - 1) * usage.experts,
+           (size_t)usage.experts * sizeof **out_values);
+    *out_count = usage.experts;
+out:
+    usage_free(&usage);
+    return status;
+}
+
+/* rows.routing.load: rows of /routing/load */
+static moe_status rows_of(struct run_list *runs, const struct run_file *file, const char *dotted, double *out,
+                          moe_err *err) {
+    moe_status status = MOE_OK;
+    double *values = NULL;
+    char path[EXPR_NAME_MAX + 1];
+    int64_t dims[4] = {0};
+    int32_t rank = 0;
+    snprintf(path, sizeof path, "/%s", dotted);
+    for (char *c = path; *c != '\0'; c++)
+        if (*c == '.') *c = '/';
+    moe_try(run_list_array(runs, file, path, &values, dims, &rank, err));
+    *out = rank > 0 ? (double)dims[0] : 0.0;
+out:
+    free(values);
+    return status;
+}
+
+/* NAME[]: takes the series' values. */
+static moe_status series_values(struct run_list *runs, const struct run_file *file, const char *name,
+                                double **out_values, int32_t *out_count, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct series series = {0};
+    char stem[EXPR_NAME_MAX];
+    snprintf(stem, sizeof stem, "%.*s", (int)(strlen(name) - 2), name);
+    moe_try(series_of_run(runs, file, stem, &series, err));
+    *out_values = series.y;
+    *out_count = series.n;
+    series.y = NULL;
+out:
+    series_free(&series);
+    return status;
+}
+
+static moe_status resolve_run(const struct claim_names *names, const struct run_file *file, const char *name,
+                              double **out_values, int32_t *out_count, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct run_list *runs = names->report->runs;
+    const size_t length = strlen(name);
+    double number = 0.0;
+    if (length > 2 && strcmp(name + length - 2, "[]") == 0)
+        return series_values(runs, file, name, out_values, out_count, err);
+    if (strncmp(name, "shares.", 7) == 0) return shares_of(runs, file, name + 7, out_values, out_count, err);
+    if (strncmp(name, "rows.", 5) == 0) {
+        moe_try(rows_of(runs, file, name + 5, &number, err));
+    } else if (strncmp(name, "config.", 7) == 0) {
+        moe_try(report_config_number(names->report, file, name + 7, &number, err));
+    } else if (strcmp(name, "entropy_floor") == 0) {
+        moe_try(report_entropy_floor(names->report, file, &number, err));
+    } else {
+        moe_try(measure_of_run(runs, file, name, &number, err));
+    }
+    status = one_number(number, out_values, out_count, err);
+out:
+    return status;
+}
+
+static moe_status resolve(void *context, const char *name, double **out_values, int32_t *out_count, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct run_scope *scope = context;
+    const struct claim_names *names = scope->names;
+    const char *at = strchr(name, '@');
+    char stem[EXPR_NAME_MAX];
+    if (at == NULL) return resolve_plain(names, name, out_values, out_count, err);
+    moe_check(scope->protocol != NULL, err, MOE_ECONFIG, "%s is a number of a run, which has no place here", name);
+    snprintf(stem, sizeof stem, "%.*s", (int)(at - name), name);
+    const struct run_group group = run_list_group(names->report->runs, names->suite, at + 1, scope->protocol);
+    for (int32_t i = 0; i < group.n; i++) {
+        if (group.files[i].info.seed != scope->seed) continue;
+        status = resolve_run(names, &group.files[i], stem, out_values, out_count, err);
+        goto out;
+    }
+    status = moe_fail(err, MOE_ENOTFOUND, "no run of %s/%s %s, seed %llu", names->suite, at + 1, scope->protocol,
+                      (unsigned long long)scope->seed);
+out:
+    return status;
+}
+
+moe_status claim_number(const struct claim_names *names, const char *text, const char *place, double *out_value,
+                        moe_err *err) {
+    struct run_scope scope = {.names = names};
+    return expr_number(text, place, &(struct expr_scope){&scope, resolve}, out_value, err);
+}
+
+/* ---------------------------------------------------------------- samples over seeds */
+
+static moe_status collect(void *context, const char *name, moe_err *err) {
+    struct experiments *e = context;
+    const char *at = strchr(name, '@');
+    if (at == NULL) return MOE_OK;
+    for (int32_t i = 0; i < e->count; i++)
+        if (strcmp(e->names[i], at + 1) == 0) return MOE_OK;
+    if (e->count == MAX_EXPERIMENTS)
+        return moe_fail(err, MOE_ECONFIG, "an expression names more than %d experiments", MAX_EXPERIMENTS);
+    snprintf(e->names[e->count++], EXPR_NAME_MAX, "%s", at + 1);
+    return MOE_OK;
+}
+
+static bool has_seed(const struct run_group *group, uint64_t seed) {
+    for (int32_t i = 0; i < group->n; i++)
+        if (group->files[i].info.seed == seed) return true;
+    return false;
+}
+
+/* The groups of all experiments; the error names every one that is empty. */
+static moe_status find_groups(const struct claim_names *names, const struct experiments *e, const char *place,
+                              const char *protocol, struct run_group *groups, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct text missing = {0};
+    const struct run_list *runs = names->report->runs;
+    for (int32_t i = 0; i < e->count; i++) {
+        groups[i] = run_list_group(runs, names->suite, e->names[i], protocol);
+        if (groups[i].n == 0) text_append(&missing, "%s%s", missing.length > 0 ? ", " : "", e->names[i]);
+    }
+    moe_check(missing.length == 0, err, MOE_ENOTFOUND, "%s: no runs of %s %s, tier %s, below %s for: %s", place,
+              names->suite, protocol, run_list_tier(runs), run_list_roots(runs), missing.data);
+out:
+    text_free(&missing);
+    return status;
+}
+
+moe_status claim_sample(const struct claim_names *names, const char *text, const char *place, const char *protocol,
+                        struct claim_sample *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct run_group *groups = NULL;
+    struct experiments *e = calloc(1, sizeof *e);
+    *out = (struct claim_sample){0};
+    moe_check(e != NULL, err, MOE_ENOMEM, "%s: no memory", place);
+    moe_try(expr_scan(text, place, collect, e, err));
+    moe_check(e->count > 0, err, MOE_ECONFIG, "%s: \"%s\" names no run (MEASURE@EXPERIMENT)", place, text);
+    groups = calloc((size_t)e->count, sizeof *groups);
+    moe_check(groups != NULL, err, MOE_ENOMEM, "%s: no memory", place);
+    moe_try(find_groups(names, e, place, protocol, groups, err));
+    out->values = calloc((size_t)groups[0].n, sizeof *out->values);
+    out->seeds = calloc((size_t)groups[0].n, sizeof *out->seeds);
+    moe_check(out->values != NULL && out->seeds != NULL, err, MOE_ENOMEM, "%s: no memory", place);
+    for (int32_t s = 0; s < groups[0].n; s++) {
+        const uint64_t seed = groups[0].files[s].info.seed;
+        bool common = true;
+        for (int32_t i = 1; i < e->count; i++)
+            common = common && has_seed(&groups[i], seed);
+        if (!common) continue;
+        struct run_scope scope = {names, protocol, seed};
+        moe_try(expr_number(text, place, &(struct expr_scope){&scope, resolve}, &out->values[out->n], err));
+        out->seeds[out->n++] = seed;
+    }
+    moe_check(out->n > 0, err, MOE_ENOTFOUND, "%s: \"%s\": its experiments have no seed in common", place, text);
+out:
+    free(groups);
+    free(e);
+    if (status != MOE_OK) claim_sample_free(out);
+    return status;
+}
+
+void claim_sample_free(struct claim_sample *sample) {
+    free(sample->values);
+    free(sample->seeds);
+    *sample = (struct claim_sample){0};
+}

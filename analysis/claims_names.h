@@ -1,0 +1,50 @@
+/* claims_names.h - what the names in an expression stand for.
+ *
+ * With an experiment behind '@', a number of the run of one seed:
+ *     best_loss@dense, usage_entropy.2@top2     a measure (measures.h)
+ *     eval_ce[]@dense, usage_entropy.2[]@top2   a series, one value per epoch (series.h)
+ *     shares.2@top2                             each expert's share on the validation split at the end
+ *     config.train.batch_size@dense             a number of the configuration
+ *     rows.routing.expert_updates@top2          rows of the dataset /routing/expert_updates
+ *     entropy_floor@dense                       exact entropy of the data's generator; NaN for real text
+ * Without: margin.NAME (paper/claims/margins.toml), audit.GROUP.NAME (audit.h), else a published number or array.
+ */
+#ifndef ANALYSIS_CLAIMS_NAMES_H
+#define ANALYSIS_CLAIMS_NAMES_H
+
+#include "analysis/audit.h"
+#include "analysis/claims_expr.h"
+#include "analysis/report.h"
+
+/* Everything an expression of one source can speak of. */
+struct claim_names {
+    struct report *report;
+    const char *suite;
+    struct published *published; /* owned by the report */
+    struct audit *audit;
+    json_t *margins;
+    char *margins_path;
+};
+
+/* Opens the published numbers, the audit and the margins of a source. suite must outlive it. */
+moe_status claim_names_open(struct report *report, const char *source, const char *suite, struct claim_names *out,
+                            moe_err *err);
+void claim_names_close(struct claim_names *names);
+
+/* An expression without runs. */
+moe_status claim_number(const struct claim_names *names, const char *text, const char *place, double *out_value,
+                        moe_err *err);
+
+/* An expression for each seed that every experiment named in it has, by ascending seed. */
+struct claim_sample {
+    double *values;  /* [n], malloc'ed; may hold NaN */
+    uint64_t *seeds; /* [n], malloc'ed */
+    int32_t n;
+};
+
+/* MOE_ENOTFOUND names the experiments without runs under this protocol, or says that no seed is common. */
+moe_status claim_sample(const struct claim_names *names, const char *text, const char *place, const char *protocol,
+                        struct claim_sample *out, moe_err *err);
+void claim_sample_free(struct claim_sample *sample);
+
+#endif
