@@ -44,6 +44,7 @@ static void choose_blas_kernel(char **argv, bool portable) {
 int main(int argc, char **argv) {
     moe_err err = {0};
     int at = 1;
+    argp_err_exit_status = moe_exit_code(MOE_EUSAGE);
     const bool portable = argc > 1 && strcmp(argv[1], "--portable") == 0;
     choose_blas_kernel(argv, portable);
     if (portable) at++;
