@@ -42,6 +42,16 @@ struct run_column {
 
 extern const struct run_column run_columns[RUN_COLUMN_COUNT];
 
+/* The log of a live file: a row for each commit, which is whole or not there. Rows torn by a kill, never
+ * written by a full disk or changed since do not agree with it, and the run is what it was at the last commit
+ * that they agree with. */
+#define RUN_COMMITS "/commits"
+struct run_commit {
+    int64_t rows[RUN_SERIES_COUNT]; /* of each series, after the commit */
+    uint64_t check;                 /* over the rows that it added */
+};
+#define RUN_COMMIT_VALUES ((int)(sizeof(struct run_commit) / sizeof(int64_t)))
+
 struct run_series_info {
     const char *group;    /* "/train" */
     const char *row_axis; /* the column that is the scale of the row axis: "step" or "epoch" */
@@ -103,6 +113,15 @@ moe_status run_begin_check(const struct run_begin *begin, moe_err *err);
 
 /* Checks axes against the limits above. MOE_EARG names the axis. */
 moe_status run_axes_check(const struct run_axes *axes, moe_err *err);
+
+/* The check of commit `number` (check.c). Of each series it added count rows; in columns[i], which belong to
+ * run_columns[i], they begin at row at[series]. */
+uint64_t run_commit_check(const struct run_axes *axes, int64_t number, const int64_t count[RUN_SERIES_COUNT],
+                          const int64_t at[RUN_SERIES_COUNT], const void *const *columns);
+
+/* Check of what does not grow and HDF5 does not check itself: configuration, names of domains, numbers of
+ * layers. */
+uint64_t run_head_check(const struct run_begin *begin);
 
 /* The content digest of a table (digest.c): SHA-256, 64 hex digits. */
 moe_status run_table_digest(const struct run_table *table, char digest_hex[65], moe_err *err);

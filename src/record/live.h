@@ -11,17 +11,14 @@ struct live;
  */
 moe_status live_create(const char *path, const struct run_table *table, struct live **out_live, moe_err *err);
 
-/* Appends `count` rows to every dataset of a series; columns[i] holds the rows of run_columns[i]. After a
- * failure the file can only be closed. MOE_EIO. */
-moe_status live_append(struct live *live, enum run_series series, int64_t count, const void *const *columns,
+/* Appends count[series] rows to every dataset of each series, columns[i] holding those of run_columns[i], and
+ * hands all to the operating system: when it returns MOE_OK, a kill loses none of them; when not, a reader
+ * finds none of them, and the file can only be closed. MOE_EIO, MOE_ENOMEM. */
+moe_status live_commit(struct live *live, const int64_t count[RUN_SERIES_COUNT], const void *const *columns,
                        moe_err *err);
 
-/* After it returns MOE_OK, every row appended is with the operating system: a kill loses none. */
-moe_status live_flush(struct live *live, moe_err *err);
-
-/* Frees it (NULL is allowed). MOE_EIO if HDF5 could not write its last words; the rows flushed before are
- * safe then too. */
-moe_status live_close(struct live *live, moe_err *err);
+/* Frees it (NULL is allowed). The file stays as the last flush left it. */
+void live_close(struct live *live);
 
 /* Rows so far. */
 int64_t live_rows(const struct live *live, enum run_series series);

@@ -23,9 +23,8 @@ struct run_snapshot {
 };
 
 /* Reads a run file. A live file may be written meanwhile (by another process: HDF5 refuses to open a file
- * twice in one); rows that are not in every dataset of their series are left out. MOE_ENOTFOUND, MOE_EFORMAT
- * (names the dataset), MOE_EIO.
- */
+ * twice in one) and is read as of its last commit. MOE_ENOTFOUND, MOE_EFORMAT (names the dataset), MOE_EIO,
+ * MOE_ENOMEM. */
 moe_status run_snapshot_load(const char *path, enum run_file_kind kind, struct run_snapshot **out_snapshot,
                              moe_err *err);
 void run_snapshot_free(struct run_snapshot *snapshot); /* NULL is allowed */
@@ -41,6 +40,7 @@ struct stream_head {
     int32_t fact_count;
     int32_t reserved;
     uint64_t seed;
+    uint64_t head_check; /* live files only */
     int64_t rows[RUN_SERIES_COUNT];
 };
 

@@ -10,7 +10,7 @@ struct run_lock {
     int fd; /* < 0 when not held */
 };
 
-/* Takes the lock at once or fails: MOE_EBUSY names the holder's process id. */
+/* Takes the lock, or fails within a second: MOE_EBUSY names the holder's process id. */
 moe_status run_lock_take(const char *path, struct run_lock *lock, moe_err *err);
 
 /* Gives it back and removes the file. A lock not held is allowed. */

@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "record/hdf.h"
+
 /* What the child tells its parent, in memory that both see. */
 struct report {
     bool done;
@@ -41,21 +43,32 @@ static void lower(int resource, uint64_t limit) {
     setrlimit(resource, &now);
 }
 
+/* Keeps only standard input, output and error and the stream: a lock of the parent's must not outlive it in
+ * here. */
+static void close_others(int stream) {
+    if (close_range(3, (unsigned)stream - 1, 0) == 0 && close_range((unsigned)stream + 1, ~0u, 0) == 0)
+        return;
+    for (int fd = 3; fd < 1024; fd++)
+        if (fd != stream) close(fd);
+}
+
 /* Processor time bounds a loop, wall time a stuck file system, address space an absurd allocation. A signal
  * of the terminal is the parent's business; a crash leaves neither core file nor noise. */
-static void confine(uint64_t file_size) {
-    enum { CPU_SECONDS = 20, WALL_SECONDS = 300 };
+static void confine(uint64_t file_size, pid_t parent, int stream) {
+    enum { CPU_SECONDS = 20, WALL_SECONDS = 120 };
     const int defaults[] = {SIGALRM, SIGXCPU, SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGPIPE};
     const uint64_t in_use = address_space();
     const int nowhere = open("/dev/null", O_RDWR);
     sigset_t none;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(0);
     for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++)
         signal(defaults[i], SIG_DFL);
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    close_others(stream);
     if (nowhere >= 0) {
         dup2(nowhere, STDOUT_FILENO);
         dup2(nowhere, STDERR_FILENO);
@@ -66,11 +79,11 @@ static void confine(uint64_t file_size) {
     alarm(WALL_SECONDS);
 }
 
-static void child(const char *path, enum run_file_kind kind, uint64_t file_size, int fd,
+static void child(const char *path, enum run_file_kind kind, uint64_t file_size, pid_t parent, int fd,
                   struct report *report) {
     moe_err err = {0};
     FILE *out;
-    confine(file_size);
+    confine(file_size, parent, fd);
     out = fdopen(fd, "wb");
     if (out == NULL)
         moe_fail(&err, MOE_ENOMEM, "%s: no memory to read it", path);
@@ -178,7 +191,7 @@ static bool take_columns(struct run_table *table, struct cursor *cursor) {
     return true;
 }
 
-static moe_status parse(struct run_snapshot *s, moe_err *err) {
+static moe_status parse(struct run_snapshot *s, enum run_file_kind kind, moe_err *err) {
     moe_status status = MOE_OK;
     struct cursor cursor = {s->mapping, s->size};
     size_t size = 0;
@@ -199,6 +212,9 @@ static moe_status parse(struct run_snapshot *s, moe_err *err) {
               s->path);
     moe_check(take_texts(&s->table, &cursor) && take_lists(s, &cursor) && take_columns(&s->table, &cursor),
               err, MOE_EFORMAT, "%s: cannot be read; the file is damaged", s->path);
+    moe_check(kind == RUN_FILE_SEALED || head->head_check == run_head_check(&s->table.begin), err,
+              MOE_EFORMAT, "%s: configuration or axes are not those that were written; the file is damaged",
+              s->path);
 out:
     return status;
 }
@@ -237,6 +253,7 @@ moe_status run_snapshot_load(const char *path, enum run_file_kind kind, struct r
     struct run_snapshot *s = calloc(1, sizeof *s);
     uint64_t file_size = 0;
     pid_t pid;
+    const pid_t parent = getpid();
     int fd = -1;
     moe_check(s != NULL, err, MOE_ENOMEM, "%s: no memory to read it", path);
     s->path = strdup(path);
@@ -246,12 +263,13 @@ moe_status run_snapshot_load(const char *path, enum run_file_kind kind, struct r
     fd = memfd_create("run", MFD_CLOEXEC);
     moe_check(report != MAP_FAILED && fd >= 0, err, MOE_ENOMEM, "%s: no memory to read it: %s", path,
               strerror(errno));
+    hdf_quiet(); /* wakes HDF5 here once instead of in every child */
     pid = fork();
     moe_check(pid >= 0, err, MOE_ENOMEM, "%s: no process to read it: %s", path, strerror(errno));
-    if (pid == 0) child(path, kind, file_size, fd, report);
+    if (pid == 0) child(path, kind, file_size, parent, fd, report);
     moe_try(wait_for(pid, path, report, err));
     moe_try(map_stream(s, fd, err));
-    moe_try(parse(s, err));
+    moe_try(parse(s, kind, err));
     *out_snapshot = s;
     s = NULL;
 out:

@@ -155,15 +155,13 @@ static moe_status write_pending(struct run_writer *w, moe_err *err) {
     moe_status status = MOE_OK;
     const void *columns[RUN_COLUMN_COUNT];
     bool any = false;
+    for (int32_t i = 0; i < RUN_SERIES_COUNT; i++)
+        any |= w->pending_rows[i] > 0;
+    if (!any) goto out;
     for (int32_t i = 0; i < RUN_COLUMN_COUNT; i++)
         columns[i] = w->pending[i].values;
-    for (int32_t series = 0; series < RUN_SERIES_COUNT; series++) {
-        if (w->pending_rows[series] == 0) continue;
-        moe_try(live_append(w->live, series, w->pending_rows[series], columns, err));
-        w->pending_rows[series] = 0;
-        any = true;
-    }
-    if (any) moe_try(live_flush(w->live, err));
+    moe_try(live_commit(w->live, w->pending_rows, columns, err));
+    memset(w->pending_rows, 0, sizeof w->pending_rows);
 out:
     return status;
 }
@@ -251,16 +249,14 @@ moe_status run_writer_seal(struct run_writer *w, const char *outcome, const stru
     moe_status status = MOE_OK;
     int64_t written[RUN_SERIES_COUNT];
     char digest[65];
-    struct live *live = NULL;
     const size_t longest = sizeof((struct run_info *)NULL)->outcome;
     moe_check(outcome != NULL && outcome[0] != 0 && strlen(outcome) < longest, err, MOE_EARG,
               "%s: the outcome must be a word of at most %zu bytes", w->path, longest - 1);
     moe_try(run_writer_commit(w, err));
     for (int32_t i = 0; i < RUN_SERIES_COUNT; i++)
         written[i] = live_rows(w->live, i);
-    live = w->live;
+    live_close(w->live); /* HDF5 would not read a file that this process writes */
     w->live = NULL;
-    moe_try(live_close(live, err));
     moe_try(seal_live(w, written, outcome, end_facts, end_fact_count, digest, err));
     if (digest_hex != NULL) memcpy(digest_hex, digest, sizeof digest);
     file_remove(w->live_path,
@@ -274,7 +270,7 @@ out:
 void run_writer_close(struct run_writer *w) {
     if (w == NULL) return;
     if (w->live != NULL && w->broken.status == MOE_OK) run_writer_commit(w, NULL);
-    live_close(w->live, NULL);
+    live_close(w->live);
     run_lock_release(&w->lock);
     for (int32_t i = 0; i < RUN_COLUMN_COUNT; i++)
         free(w->pending[i].values);
