@@ -1,5 +1,5 @@
-"""The decoder of source A in PyTorch, written from its description and not from any code: the peer that the C model is
-compared with.
+"""The decoder in PyTorch, written from the description of its options and not from any code: the peer that the C
+model is compared with. The defaults are those of source A.
 
 Parameters are a dict of tensors under the names of src/model, linear weights [out, in]. Every expert is evaluated on
 every token and weighted by a matrix that is zero where an expert was not chosen: slow, and nothing like the sorted,
@@ -19,35 +19,67 @@ class Config:
     intermediate_size: int = 40
     num_hidden_layers: int = 3
     num_attention_heads: int = 3
+    num_key_value_heads: int = 3
+    head_dim: int = 8
     max_position_embeddings: int = 10
+    norm: str = "layernorm"  # or "rmsnorm"
+    norm_placement: str = "pre"  # or "sublayer_output"
     norm_eps: float = 1e-5
+    positions: str = "learned"  # or "rope"
+    rope_theta: float = 10000.0
+    ffn: str = "gelu"  # or "swiglu"
+    bias: bool = True
     moe_layers: tuple = ()
     num_experts: int = 4
     num_active_experts: int = 1
+    num_shared_experts: int = 0
+    router: str = "softmax"  # or "sigmoid"
     renormalize: bool = False
+    renormalize_eps: float = 0.0
     temperature: float = 1.0
     lb_coeff: float = 0.01
+    lb_scope: str = "per_layer"  # or "pooled": over the tokens of all layers together
+    router_z_coeff: float = 0.0
+    z_coeff: float = 0.0
     label_smoothing: float = 0.0
+
+
+def norm_shapes(c, name):
+    return {f"{name}.weight": (c.hidden_size,)} | ({f"{name}.bias": (c.hidden_size,)} if c.norm == "layernorm" else {})
+
+
+def linear_shapes(c, name, out, inner, lead=()):
+    return {f"{name}.weight": (*lead, out, inner)} | ({f"{name}.bias": (*lead, out)} if c.bias else {})
+
+
+def ffn_shapes(c, name, intermediate, lead=()):
+    """fc1 of a gated FFN has the gate's rows first, then the others."""
+    rows = 2 * intermediate if c.ffn == "swiglu" else intermediate
+    return (linear_shapes(c, f"{name}.fc1", rows, c.hidden_size, lead)
+            | linear_shapes(c, f"{name}.fc2", c.hidden_size, intermediate, lead))
 
 
 def shapes(c):
     """Name -> shape of every parameter, in the order of the model."""
-    d, f, e = c.hidden_size, c.intermediate_size, c.num_experts
-    out = {"token_embedding.weight": (c.vocab_size, d), "position_embedding.weight": (c.max_position_embeddings, d)}
+    d = c.hidden_size
+    out = {"token_embedding.weight": (c.vocab_size, d)}
+    if c.positions == "learned":
+        out |= {"position_embedding.weight": (c.max_position_embeddings, d)}
     for n in range(c.num_hidden_layers):
-        block = {"norm1.weight": (d,), "norm1.bias": (d,),
-                 "attention.qkv.weight": (3 * d, d), "attention.qkv.bias": (3 * d,),
-                 "attention.out.weight": (d, d), "attention.out.bias": (d,),
-                 "norm2.weight": (d,), "norm2.bias": (d,)}
+        b = f"blocks.{n}."
+        packed = (c.num_attention_heads + 2 * c.num_key_value_heads) * c.head_dim
+        out |= norm_shapes(c, b + "norm1")
+        out |= linear_shapes(c, b + "attention.qkv", packed, d)
+        out |= linear_shapes(c, b + "attention.out", d, c.num_attention_heads * c.head_dim)
+        out |= norm_shapes(c, b + "norm2")
         if n in c.moe_layers:
-            block |= {"moe.router.weight": (e, d),
-                      "moe.experts.fc1.weight": (e, f, d), "moe.experts.fc1.bias": (e, f),
-                      "moe.experts.fc2.weight": (e, d, f), "moe.experts.fc2.bias": (e, d)}
+            out |= {b + "moe.router.weight": (c.num_experts, d)}
+            out |= ffn_shapes(c, b + "moe.experts", c.intermediate_size, (c.num_experts,))
+            if c.num_shared_experts > 0:
+                out |= ffn_shapes(c, b + "moe.shared", c.num_shared_experts * c.intermediate_size)
         else:
-            block |= {"ffn.fc1.weight": (f, d), "ffn.fc1.bias": (f,),
-                      "ffn.fc2.weight": (d, f), "ffn.fc2.bias": (d,)}
-        out |= {f"blocks.{n}.{name}": shape for name, shape in block.items()}
-    return out | {"norm.weight": (d,), "norm.bias": (d,), "head.weight": (c.vocab_size, d)}
+            out |= ffn_shapes(c, b + "ffn", c.intermediate_size)
+    return out | norm_shapes(c, "norm") | {"head.weight": (c.vocab_size, d)}
 
 
 def random_parameters(c, generator):
@@ -69,61 +101,129 @@ def random_parameters(c, generator):
     return parameters
 
 
-def attention(c, p, prefix, x):
+def norm(c, p, name, x):
+    if c.norm == "rmsnorm":
+        return F.rms_norm(x, (c.hidden_size,), p[name + ".weight"], c.norm_eps)
+    return F.layer_norm(x, (c.hidden_size,), p[name + ".weight"], p[name + ".bias"], c.norm_eps)
+
+
+def rotate_half(x):
+    """The pairing (i, i + head_dim / 2) of the Hugging Face implementations."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((-second, first), dim=-1)
+
+
+def rope_angles(positions, head_dim, theta):
+    """[positions, head_dim / 2] (Su et al. 2021)."""
+    inverse = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+    return torch.arange(positions, dtype=torch.float64)[:, None] * inverse
+
+
+def rope_halves(x, theta):
+    """x [..., T, head_dim]."""
+    angle = rope_angles(x.shape[-2], x.shape[-1], theta)
+    angle = torch.cat((angle, angle), dim=-1)
+    return x * angle.cos().to(x.dtype) + rotate_half(x) * angle.sin().to(x.dtype)
+
+
+def attention(c, p, name, x):
     """x [B, T, D]; rows of the packed projection are q, then k, then v, each head by head."""
-    b, t, d = x.shape
-    qkv = F.linear(x, p[prefix + "qkv.weight"], p[prefix + "qkv.bias"])
-    q, k, v = (part.view(b, t, c.num_attention_heads, -1).transpose(1, 2) for part in qkv.chunk(3, dim=-1))
-    mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return F.linear(mixed.transpose(1, 2).reshape(b, t, d), p[prefix + "out.weight"], p[prefix + "out.bias"])
+    b, t, _ = x.shape
+    heads, kv, width = c.num_attention_heads, c.num_key_value_heads, c.head_dim
+    qkv = F.linear(x, p[name + ".qkv.weight"], p.get(name + ".qkv.bias"))
+    q, k, v = (part.view(b, t, -1, width).transpose(1, 2)
+               for part in qkv.split((heads * width, kv * width, kv * width), dim=-1))
+    if c.positions == "rope":
+        q, k = rope_halves(q, c.rope_theta), rope_halves(k, c.rope_theta)
+    mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    return F.linear(mixed.transpose(1, 2).reshape(b, t, heads * width), p[name + ".out.weight"],
+                    p.get(name + ".out.bias"))
 
 
-def dense_ffn(p, prefix, x):
-    hidden = F.gelu(F.linear(x, p[prefix + "fc1.weight"], p[prefix + "fc1.bias"]))
-    return F.linear(hidden, p[prefix + "fc2.weight"], p[prefix + "fc2.bias"])
+def activation(c, x):
+    if c.ffn == "swiglu":
+        gate, up = x.chunk(2, dim=-1)
+        return F.silu(gate) * up
+    return F.gelu(x)
 
 
-def moe_ffn(c, p, prefix, x):
-    """Returns output, auxiliary loss (alpha E sum_e f_e P_e, Switch Transformer eq. 4), probabilities and choice."""
-    b, t, d = x.shape
-    rows, e, k = b * t, c.num_experts, c.num_active_experts
-    flat = x.reshape(rows, d)
-    probability = F.softmax(F.linear(flat, p[prefix + "router.weight"]) / c.temperature, dim=-1)
-    value, index = probability.topk(k, dim=-1)
-    weight = value / value.sum(dim=-1, keepdim=True) if c.renormalize else value
+def dense_ffn(c, p, name, x):
+    hidden = activation(c, F.linear(x, p[name + ".fc1.weight"], p.get(name + ".fc1.bias")))
+    return F.linear(hidden, p[name + ".fc2.weight"], p.get(name + ".fc2.bias"))
+
+
+def every_expert(c, p, name, x):
+    """x [rows, D] -> [E, rows, D]."""
+    def linear(spec, y, layer):
+        y = torch.einsum(spec, y, p[f"{name}.{layer}.weight"])
+        return y + p[f"{name}.{layer}.bias"][:, None] if c.bias else y
+
+    return linear("erf,edf->erd", activation(c, linear("rd,efd->erf", x, "fc1")), "fc2")
+
+
+def route(c, p, name, x):
+    """x [rows, D]. Probabilities [rows, E], chosen experts and their weights [rows, K], logits."""
+    logits = F.linear(x, p[name + ".weight"]) / c.temperature
+    probability = F.softmax(logits, dim=-1) if c.router == "softmax" else torch.sigmoid(logits)
+    value, index = probability.topk(c.num_active_experts, dim=-1)
+    weight = value / (value.sum(dim=-1, keepdim=True) + c.renormalize_eps) if c.renormalize else value
+    return probability, index, weight, logits
+
+
+def moe_ffn(c, p, name, x, out):
+    """Output for x [B, T, D]; appends probabilities, choices and router z-loss of this layer to out."""
+    rows = x.flatten(0, 1)
+    probability, index, weight, logits = route(c, p, name + ".router", rows)
     mix = torch.zeros_like(probability).scatter(1, index, weight)
-    hidden = F.gelu(torch.einsum("rd,efd->erf", flat, p[prefix + "experts.fc1.weight"])
-                    + p[prefix + "experts.fc1.bias"][:, None])
-    each = torch.einsum("erf,edf->erd", hidden, p[prefix + "experts.fc2.weight"]) \
-        + p[prefix + "experts.fc2.bias"][:, None]
-    out = torch.einsum("re,erd->rd", mix, each).view(b, t, d)
-    share = torch.zeros(e, dtype=x.dtype).index_add(0, index.flatten(), torch.ones(rows * k, dtype=x.dtype))
-    aux = c.lb_coeff * e * (share / (rows * k) * probability.mean(dim=0)).sum()
-    return out, aux, probability, index
+    y = torch.einsum("re,erd->rd", mix, every_expert(c, p, name + ".experts", rows))
+    if c.num_shared_experts > 0:
+        y = y + dense_ffn(c, p, name + ".shared", rows)
+    out["router_prob"].append(probability)
+    out["router_index"].append(index)
+    out["router_z"].append(c.router_z_coeff * logits.logsumexp(dim=-1).square().mean())
+    return y.view_as(x)
+
+
+def balance_loss(c, probability, index):
+    """alpha E sum_e f_e P_e (Switch Transformer, eq. 4) over the rows given; P of a row sums to 1."""
+    share = torch.bincount(index.flatten(), minlength=c.num_experts).to(probability.dtype) / index.numel()
+    mean = (probability / probability.sum(dim=-1, keepdim=True)).mean(dim=0)
+    return c.lb_coeff * c.num_experts * (share * mean).sum()
+
+
+def aux_loss(c, out):
+    if not c.moe_layers:
+        return torch.zeros((), dtype=torch.float64)
+    if c.lb_scope == "pooled":
+        return balance_loss(c, torch.cat(out["router_prob"]), torch.cat(out["router_index"]))
+    return sum(balance_loss(c, *layer) for layer in zip(out["router_prob"], out["router_index"]))
+
+
+def sublayer(c, p, norm_name, x, function):
+    if c.norm_placement == "pre":
+        return x + function(norm(c, p, norm_name, x))
+    return x + norm(c, p, norm_name, function(x))
 
 
 def forward(c, p, tokens, targets):
-    """tokens, targets [B, T]. A dict of everything that the C model is compared on."""
-    out = {"router_prob": {}, "router_index": {}}
-    width = (c.hidden_size,)
-    aux = torch.zeros((), dtype=p["head.weight"].dtype)
-    x = F.embedding(tokens, p["token_embedding.weight"]) + p["position_embedding.weight"][:tokens.shape[1]]
+    """tokens, targets [B, T]. A dict of what the C model is compared on; lists have an item per MoE layer."""
+    out = {"router_prob": [], "router_index": [], "router_z": []}
+    x = F.embedding(tokens, p["token_embedding.weight"])
+    if c.positions == "learned":
+        x = x + p["position_embedding.weight"][:tokens.shape[1]]
     for n in range(c.num_hidden_layers):
         b = f"blocks.{n}."
-        x = x + attention(c, p, b + "attention.",
-                          F.layer_norm(x, width, p[b + "norm1.weight"], p[b + "norm1.bias"], c.norm_eps))
-        normed = F.layer_norm(x, width, p[b + "norm2.weight"], p[b + "norm2.bias"], c.norm_eps)
+        x = sublayer(c, p, b + "norm1", x, lambda y: attention(c, p, b + "attention", y))
         if n in c.moe_layers:
-            y, layer_aux, out["router_prob"][n], out["router_index"][n] = moe_ffn(c, p, b + "moe.", normed)
-            aux = aux + layer_aux
+            x = sublayer(c, p, b + "norm2", x, lambda y: moe_ffn(c, p, b + "moe", y, out))
         else:
-            y = dense_ffn(p, b + "ffn.", normed)
-        x = x + y
-    x = F.layer_norm(x, width, p["norm.weight"], p["norm.bias"], c.norm_eps)
-    logits = F.linear(x, p["head.weight"]).flatten(0, 1)
+            x = sublayer(c, p, b + "norm2", x, lambda y: dense_ffn(c, p, b + "ffn", y))
+    logits = F.linear(norm(c, p, "norm", x), p["head.weight"]).flatten(0, 1)
     out["logits"] = logits
     out["loss_nll"] = F.cross_entropy(logits, targets.flatten())
     out["loss_ce"] = F.cross_entropy(logits, targets.flatten(), label_smoothing=c.label_smoothing)
-    out["loss_aux"] = aux
-    out["loss"] = out["loss_ce"] + aux
+    out["loss_head_z"] = c.z_coeff * logits.logsumexp(dim=-1).square().mean()
+    out["loss_router_z"] = torch.zeros((), dtype=logits.dtype) + sum(out["router_z"])
+    out["loss_aux"] = aux_loss(c, out)
+    out["loss"] = out["loss_ce"] + out["loss_aux"] + out["loss_head_z"] + out["loss_router_z"]
     return out
