@@ -5,8 +5,18 @@
 
 #include "analysis/style.h"
 
-static void set_colour(const struct page *page, struct plot_colour c, double opacity) {
+#define BAND_OPACITY 0.16
+
+static void set_colour(const struct page *page, struct plot_colour c) {
+    cairo_set_source_rgb(page->cr, c.red, c.green, c.blue);
+}
+
+static void set_translucent(const struct page *page, struct plot_colour c, double opacity) {
     cairo_set_source_rgba(page->cr, c.red, c.green, c.blue, opacity);
+}
+
+static double opacity_of(const struct plot_pen *pen) {
+    return pen->opacity > 0.0 ? pen->opacity : 1.0;
 }
 
 /* The nearest border between device pixels: lines that run along an axis stay sharp. */
@@ -17,7 +27,7 @@ static double snap(const struct page *page, double at) {
 void draw_text(const struct page *page, enum font_face face, double size, enum text_align align,
                enum text_level level, struct plot_colour colour, double x, double y, const char *text) {
     const struct text_style style = {.face = face, .size = size, .align = align, .level = level};
-    set_colour(page, colour, 1.0);
+    set_colour(page, colour);
     plot_text_draw(page->cr, page->fonts, &style, x, y, text);
 }
 
@@ -27,10 +37,12 @@ static void set_line(const struct page *page, const struct plot_pen *pen) {
     const double dotted[] = {1.2 * w, 1.8 * w};
     cairo_set_line_width(page->cr, w);
     cairo_set_line_cap(page->cr, CAIRO_LINE_CAP_BUTT);
-    cairo_set_line_join(page->cr, CAIRO_LINE_JOIN_ROUND);
+    /* never round joins: cairo 1.16 and 1.18 decide differently where they are needed */
+    /* never round joins: cairo 1.16 and 1.18 decide differently where they are needed */
+    cairo_set_line_join(page->cr, CAIRO_LINE_JOIN_BEVEL);
     cairo_set_dash(page->cr, pen->dash == DASH_DASHED ? dashed : dotted, pen->dash == DASH_SOLID ? 0 : 2,
                    0.0);
-    set_colour(page, pen->colour, pen->opacity > 0.0 ? pen->opacity : 1.0);
+    set_translucent(page, pen->colour, opacity_of(pen));
 }
 
 static void straight_line(const struct page *page, double x1, double y1, double x2, double y2) {
@@ -100,20 +112,19 @@ static void draw_marker(const struct page *page, const struct plot_pen *pen, dou
     cairo_set_line_width(cr, 1.4);
     cairo_set_line_join(cr, CAIRO_LINE_JOIN_MITER);
     if (pen->marker == MARKER_CROSS) {
-        set_colour(page, pen->colour, 1.0);
+        set_colour(page, pen->colour);
         cairo_stroke(cr);
         return;
     }
-    set_colour(page, pen->hollow ? (struct plot_colour){1.0, 1.0, 1.0} : pen->colour, 1.0);
+    set_colour(page, pen->hollow ? (struct plot_colour){1.0, 1.0, 1.0} : pen->colour);
     cairo_fill_preserve(cr);
-    set_colour(page, pen->colour, 1.0);
+    set_colour(page, pen->colour);
     if (!pen->hollow) cairo_set_line_width(cr, 0.5);
     cairo_stroke(cr);
 }
 
 static void draw_bar(const struct page *page, const struct plot_pen *pen, struct plot_box box) {
     cairo_t *cr = page->cr;
-    const double opacity = pen->opacity > 0.0 ? pen->opacity : 1.0;
     const double inset = pen->hollow ? 0.6 : 0.0;
     const double left = snap(page, box.x);
     const double top = snap(page, box.y);
@@ -122,15 +133,18 @@ static void draw_bar(const struct page *page, const struct plot_pen *pen, struct
     cairo_new_path(cr);
     cairo_rectangle(cr, left + inset, top + inset, fmax(0.0, width - 2.0 * inset),
                     fmax(0.0, height - 2.0 * inset));
-    set_colour(page, pen->hollow ? (struct plot_colour){1.0, 1.0, 1.0} : pen->colour, opacity);
-    cairo_fill_preserve(cr);
-    if (pen->hollow) {
-        set_colour(page, pen->colour, opacity);
-        cairo_set_dash(cr, NULL, 0, 0.0);
-        cairo_set_line_width(cr, 1.2);
-        cairo_set_line_join(cr, CAIRO_LINE_JOIN_MITER);
-        cairo_stroke(cr);
+    if (!pen->hollow) {
+        set_translucent(page, pen->colour, opacity_of(pen));
+        cairo_fill(cr);
+        return;
     }
+    set_colour(page, (struct plot_colour){1.0, 1.0, 1.0});
+    cairo_fill_preserve(cr);
+    set_colour(page, pen->colour);
+    cairo_set_dash(cr, NULL, 0, 0.0);
+    cairo_set_line_width(cr, 1.2);
+    cairo_set_line_join(cr, CAIRO_LINE_JOIN_MITER);
+    cairo_stroke(cr);
 }
 
 /* A point of the data on the page. */
@@ -167,7 +181,7 @@ static void draw_band(const struct page *page, const struct panel *panel, const 
         cairo_line_to(page->cr, x, y);
     }
     cairo_close_path(page->cr);
-    set_colour(page, s->pen.colour, 0.16);
+    set_translucent(page, s->pen.colour, BAND_OPACITY);
     cairo_fill(page->cr);
 }
 
@@ -239,10 +253,10 @@ static void draw_label(const struct page *page, enum text_align align, enum text
     plot_text_path(page->cr, page->fonts, &style, x, y, text);
     cairo_set_dash(page->cr, NULL, 0, 0.0);
     cairo_set_line_width(page->cr, 3.0);
-    cairo_set_line_join(page->cr, CAIRO_LINE_JOIN_ROUND);
+    cairo_set_line_join(page->cr, CAIRO_LINE_JOIN_BEVEL);
     cairo_set_source_rgb(page->cr, 1.0, 1.0, 1.0);
     cairo_stroke_preserve(page->cr);
-    set_colour(page, STYLE_INK, 1.0);
+    set_colour(page, STYLE_INK);
     cairo_fill(page->cr);
 }
 
@@ -315,7 +329,7 @@ static void draw_references(const struct page *page, const struct panel *panel, 
         if (stripes) {
             cairo_new_path(page->cr);
             cairo_rectangle(page->cr, fmin(x1, x2), fmin(y1, y2), fabs(x2 - x1), fabs(y2 - y1));
-            set_colour(page, r->pen.colour, 1.0);
+            set_colour(page, r->pen.colour);
             cairo_fill(page->cr);
         } else {
             set_line(page, &r->pen);
@@ -341,7 +355,7 @@ static void draw_heatmap(const struct page *page, const struct panel_heatmap *h,
             const double bottom = snap(page, f->data.y + f->data.height * (r + 1) / h->rows);
             cairo_new_path(page->cr);
             cairo_rectangle(page->cr, left, top, right - left, bottom - top);
-            set_colour(page, style_sequential(span > 0.0 ? (v - h->low) / span : 0.0), 1.0);
+            set_colour(page, style_sequential(span > 0.0 ? (v - h->low) / span : 0.0));
             cairo_fill(page->cr);
         }
     }
@@ -352,7 +366,7 @@ static void draw_heatmap(const struct page *page, const struct panel_heatmap *h,
         const double bottom = snap(page, f->data.y + f->data.height * (steps - i) / steps);
         cairo_new_path(page->cr);
         cairo_rectangle(page->cr, x, top, 12.0, bottom - top);
-        set_colour(page, style_sequential((i + 0.5) / steps), 1.0);
+        set_colour(page, style_sequential((i + 0.5) / steps));
         cairo_fill(page->cr);
     }
     struct axis_scale bar;
@@ -364,7 +378,7 @@ static void draw_heatmap(const struct page *page, const struct panel_heatmap *h,
     }
     if (h->bar_label == NULL) return;
     const struct text_style label = {FONT_REGULAR, STYLE_LABEL_SIZE, ALIGN_MIDDLE, LEVEL_BASELINE, true};
-    set_colour(page, STYLE_INK, 1.0);
+    set_colour(page, STYLE_INK);
     plot_text_draw(page->cr, page->fonts, &label, f->data.x + f->data.width + HEATMAP_BAR_ROOM - 3.0,
                    f->data.y + 0.5 * f->data.height, h->bar_label);
 }
@@ -424,7 +438,7 @@ static void draw_axis(const struct page *page, const struct plot_axis *axis, con
     if (axis->label == NULL || axis->hidden) return;
     const struct text_style style = {FONT_REGULAR, STYLE_LABEL_SIZE, ALIGN_MIDDLE,
                                      across ? LEVEL_TOP : LEVEL_BASELINE, !across};
-    set_colour(page, STYLE_INK, 1.0);
+    set_colour(page, STYLE_INK);
     plot_text_draw(page->cr, page->fonts, &style, across ? d->x + 0.5 * d->width : d->x - label_offset,
                    across ? d->y + d->height + label_offset : d->y + 0.5 * d->height, axis->label);
 }
@@ -439,7 +453,10 @@ void draw_panel(const struct page *page, const struct panel *panel, const struct
     }
 
     cairo_save(page->cr);
-    cairo_rectangle(page->cr, d->x - 4.0, d->y - 4.0, d->width + 8.0, d->height + 8.0);
+    const double clip_left = snap(page, d->x - 4.0);
+    const double clip_top = snap(page, d->y - 4.0);
+    cairo_rectangle(page->cr, clip_left, clip_top, snap(page, d->x + d->width + 4.0) - clip_left,
+                    snap(page, d->y + d->height + 4.0) - clip_top);
     cairo_clip(page->cr);
     if (panel->heatmap != NULL) {
         cairo_reset_clip(page->cr);

@@ -87,9 +87,11 @@ static void readable(const struct table_column *column, const struct table_cell 
         return;
     }
     char value[64];
-    axis_format(value, sizeof value, cell->value, column->decimals);
-    if (column->kind == CELL_NUMBER || !isfinite(cell->low) || !isfinite(cell->high)) {
-        snprintf(out, CELL_LENGTH, "%s", value);
+    const double least = pow(10.0, -column->decimals);
+    const bool bound = column->kind == CELL_PROBABILITY && cell->value < 0.5 * least;
+    axis_format(value, sizeof value, bound ? least : cell->value, column->decimals);
+    if (column->kind != CELL_ESTIMATE || !isfinite(cell->low) || !isfinite(cell->high)) {
+        snprintf(out, CELL_LENGTH, "%s%s", bound ? "< " : "", value);
         return;
     }
     char half[64];

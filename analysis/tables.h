@@ -7,8 +7,9 @@
 
 enum cell_kind {
     CELL_TEXT = 0,
-    CELL_NUMBER,  /* value */
-    CELL_ESTIMATE /* value, with half the width of its interval where there is one */
+    CELL_NUMBER,      /* value */
+    CELL_PROBABILITY, /* value in [0, 1]; one that would be printed as 0 is given as a bound: "< 0.001" */
+    CELL_ESTIMATE     /* value, with half the width of its interval where there is one */
 };
 
 struct table_column {

@@ -86,7 +86,7 @@ static const struct table_column ce_columns[] = {
     {"cross-entropy there", CELL_ESTIMATE, 4},
     {"reported - dense", CELL_ESTIMATE, 4},
     {"cross-entropy - dense", CELL_ESTIMATE, 4},
-    {"p", CELL_NUMBER, 3},
+    {"p", CELL_PROBABILITY, 3},
 };
 
 /* The published reported loss, and the lowest point of the published cross-entropy curve. */
