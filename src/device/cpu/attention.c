@@ -188,14 +188,14 @@ static void gradient_row(const struct head *head, const struct block *block, con
     if (head->drop.threshold == 0) {
 #pragma omp simd
         for (int64_t i = 0; i < keys; i++) {
-            p[i] = mathf_exp(scale * p[i] - lse);
+            p[i] = row_exp_of(scale * p[i] - lse);
             ds[i] = scale * p[i] * (ds[i] - row_term);
         }
     } else {
         const float *factor = dropout_row(head, block, t, keys);
 #pragma omp simd
         for (int64_t i = 0; i < keys; i++) {
-            const float prob = mathf_exp(scale * p[i] - lse);
+            const float prob = row_exp_of(scale * p[i] - lse);
             p[i] = prob * factor[i];
             ds[i] = scale * prob * (ds[i] * factor[i] - row_term);
         }

@@ -6,7 +6,7 @@
 #include "core/mathf.h"
 #include "device/cpu/lanes.h"
 
-#define ROW_BLOCK 256 /* exponentials that are held before they are added up */
+#define ROW_EXP_LEAST (-80.0f)
 
 typedef int32_t row_mask __attribute__((vector_size(32)));
 
@@ -41,32 +41,19 @@ static inline float row_max(const float *x, int64_t n) {
     return max;
 }
 
+/* e^x for a softmax whose largest term is about 1; below ROW_EXP_LEAST, where a term cannot change the sum,
+ * exactly 0: a subnormal number costs as much as many normal ones. */
+static inline float row_exp_of(float x) {
+    const float e = mathf_exp(x < ROW_EXP_LEAST ? ROW_EXP_LEAST : x);
+    return x < ROW_EXP_LEAST ? 0.0f : e;
+}
+
 /* y = exp(scale x - shift); y may be x. */
 static inline void row_exp(float *y, const float *x, int64_t n, float scale, float shift) {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
-        y[i] = mathf_exp(scale * x[i] - shift);
+        y[i] = row_exp_of(scale * x[i] - shift);
     }
-}
-
-/* Sum of exp(x - shift). */
-static inline float row_sum_exp(const float *x, int64_t n, float shift) {
-    float sum = 0.0f;
-    for (int64_t at = 0; at < n; at += ROW_BLOCK) {
-        const int64_t count = at + ROW_BLOCK < n ? ROW_BLOCK : n - at;
-        float block[ROW_BLOCK];
-        row_exp(block, x + at, count, 1.0f, shift);
-        sum += lanes_sum(block, count);
-    }
-    return sum;
-}
-
-static inline float row_sum(const float *x, int64_t n) {
-    return lanes_sum(x, n);
-}
-
-static inline float row_dot(const float *a, const float *b, int64_t n) {
-    return lanes_dot(a, b, n);
 }
 
 #endif
