@@ -271,7 +271,7 @@ moe_status command_runs(const struct options *o, moe_err *err) {
               err, MOE_EUSAGE, "runs %s: expected ls, show, diff, digest or verify", action);
     moe_check(ls || named, err, MOE_EUSAGE, "runs %s: which files?", action);
     moe_try(run_paths_find(named ? (const char *const *)(o->args + 2) : o->roots,
-                           named ? o->num_args - 2 : o->num_roots, ls, &paths, &count, err));
+                           named ? o->num_args - 2 : o->num_roots, true, &paths, &count, err));
     if (ls) {
         moe_try(runs_ls(o, paths, count, err));
     } else {

@@ -99,12 +99,31 @@ static bool is_run(const struct path_list *list, const char *path) {
     return ends_with(path, ".h5") || (list->live && ends_with(path, ".h5.live"));
 }
 
+/* X.h5 -> X.h5.live; malloc'ed. */
+static char *live_path(const char *path) {
+    const size_t length = strlen(path);
+    char *live = malloc(length + sizeof ".live");
+    if (live != NULL) {
+        memcpy(live, path, length);
+        memcpy(live + length, ".live", sizeof ".live");
+    }
+    return live;
+}
+
 static moe_status search(struct path_list *list, const char *path, int depth, moe_err *err) {
     moe_status status = MOE_OK;
     struct dirent **entries = NULL;
     int count = 0;
     char *below = NULL;
     struct stat st;
+    if (depth == 0 && list->live && stat(path, &st) != 0 && errno == ENOENT && ends_with(path, ".h5")) {
+        below = live_path(path);
+        moe_check(below != NULL, err, MOE_ENOMEM, "%s: no memory for a path", path);
+        if (stat(below, &st) == 0) {
+            status = add_path(list, below, &st, err);
+            goto out;
+        }
+    }
     moe_check(stat(path, &st) == 0, err, errno == ENOENT ? MOE_ENOTFOUND : MOE_EIO,
               "%s: cannot look for runs: %s", path, strerror(errno));
     if (!S_ISDIR(st.st_mode)) {
