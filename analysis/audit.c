@@ -28,7 +28,8 @@ struct audit_scope {
 
 static moe_status evaluate(const struct audit *audit, const char *name, int depth, double *out, moe_err *err);
 
-static moe_status resolve(void *context, const char *name, double **out_values, int32_t *out_count, moe_err *err) {
+static moe_status resolve(void *context, const char *name, double **out_values, int32_t *out_count,
+                          moe_err *err) {
     moe_status status = MOE_OK;
     const struct audit_scope *scope = context;
     double number = 0.0;
@@ -64,16 +65,18 @@ static moe_status not_found(const struct audit *audit, const char *name, moe_err
     if (names != NULL) nearest = text_nearest(name, names, (size_t)audit->count);
     free(names);
     if (nearest == NULL) return moe_fail(err, MOE_ENOTFOUND, "%s: the audit has no %s", audit->path, name);
-    return moe_fail(err, MOE_ENOTFOUND, "%s: the audit has no %s; did you mean %s?", audit->path, name, nearest);
+    return moe_fail(err, MOE_ENOTFOUND, "%s: the audit has no %s; did you mean %s?", audit->path, name,
+                    nearest);
 }
 
-static moe_status evaluate(const struct audit *audit, const char *name, int depth, double *out, moe_err *err) {
+static moe_status evaluate(const struct audit *audit, const char *name, int depth, double *out,
+                           moe_err *err) {
     moe_status status = MOE_OK;
     struct audit_scope scope = {audit, depth};
     const struct audit_entry *entry = find(audit, name);
     if (entry == NULL) return not_found(audit, name, err);
-    moe_check(depth < MAX_NESTING, err, MOE_ECONFIG, "%s: made of audit numbers more than %d deep, or of itself",
-              entry->place, MAX_NESTING);
+    moe_check(depth < MAX_NESTING, err, MOE_ECONFIG,
+              "%s: made of audit numbers more than %d deep, or of itself", entry->place, MAX_NESTING);
     moe_try(expr_number(entry->value, entry->place, &(struct expr_scope){&scope, resolve}, out, err));
 out:
     return status;
@@ -97,14 +100,17 @@ static moe_status read_entry(struct audit *audit, const json_t *lines, const cha
     text_append(&place, "%s:%d: %s", audit->path, toml_line(lines, name), name);
     moe_try(text_take(&place, &entry->place, err));
     audit->count++;
-    moe_check(length < (int)sizeof audit->names[0], err, MOE_ECONFIG, "%s: the name is too long", entry->place);
-    moe_check(json_is_object(table), err, MOE_ECONFIG, "%s: expected a table with value, unit and says", entry->place);
+    moe_check(length < (int)sizeof audit->names[0], err, MOE_ECONFIG, "%s: the name is too long",
+              entry->place);
+    moe_check(json_is_object(table), err, MOE_ECONFIG, "%s: expected a table with value, unit and says",
+              entry->place);
     entry->name = name;
     entry->value = json_string_value(json_object_get(table, "value"));
     entry->unit = json_string_value(json_object_get(table, "unit"));
     entry->says = json_string_value(json_object_get(table, "says"));
-    moe_check(entry->value != NULL && entry->unit != NULL && entry->says != NULL && json_object_size(table) == 3, err,
-              MOE_ECONFIG, "%s: expected three strings: value, unit, says", entry->place);
+    moe_check(entry->value != NULL && entry->unit != NULL && entry->says != NULL &&
+                  json_object_size(table) == 3,
+              err, MOE_ECONFIG, "%s: expected three strings: value, unit, says", entry->place);
     moe_try(expr_scan(entry->value, entry->place, NULL, NULL, err));
 out:
     text_free(&place);
@@ -126,16 +132,15 @@ moe_status audit_open(const char *paper_dir, const char *source, const struct pu
     moe_try(text_take(&path, &audit->path, err));
     moe_try(toml_parse_file(audit->path, &audit->root, &lines, err));
     json_object_foreach(audit->root, group, tables) {
-        moe_check(json_is_object(tables), err, MOE_ECONFIG, "%s:%d: %s: expected a table of numbers", audit->path,
-                  toml_line(lines, group), group);
+        moe_check(json_is_object(tables), err, MOE_ECONFIG, "%s:%d: %s: expected a table of numbers",
+                  audit->path, toml_line(lines, group), group);
         count += json_object_size(tables);
     }
     audit->entries = calloc(count + 1, sizeof *audit->entries);
     audit->names = calloc(count + 1, sizeof *audit->names);
     moe_check(audit->entries != NULL && audit->names != NULL, err, MOE_ENOMEM, "%s: no memory", audit->path);
-    json_object_foreach(audit->root, group, tables)
-        json_object_foreach(tables, key, table)
-            moe_try(read_entry(audit, lines, group, key, table, err));
+    json_object_foreach(audit->root, group, tables) json_object_foreach(tables, key, table)
+        moe_try(read_entry(audit, lines, group, key, table, err));
     *out_audit = audit;
     audit = NULL;
 out:

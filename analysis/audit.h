@@ -1,11 +1,12 @@
-/* audit.h - the documents' own arithmetic: numbers computed from what a document prints, and from nothing else.
+/* audit.h - the documents' own arithmetic: numbers computed from what a document prints, and from nothing
+ * else.
  *
  * paper/audit/SOURCE.toml holds one table per number, named in two steps (GROUP.NAME):
  *
  *     [ce_only.best_moe]
- *     value = "min(curves.validation_ce.baseline)"    an expression (claims_expr.h) over published numbers (published.h)
- *     unit = "nats/token"                             and over numbers of the audit: audit.GROUP.NAME
- *     says = "what the number is"
+ *     value = "min(curves.validation_ce.baseline)"    an expression (claims_expr.h) over published numbers
+ * (published.h) unit = "nats/token"                             and over numbers of the audit:
+ * audit.GROUP.NAME says = "what the number is"
  */
 #ifndef ANALYSIS_AUDIT_H
 #define ANALYSIS_AUDIT_H
@@ -29,7 +30,8 @@ void audit_close(struct audit *audit); /* NULL is allowed */
 /* The index-th entry in the order of the file, NULL behind the last. */
 const struct audit_entry *audit_at(const struct audit *audit, int32_t index);
 
-/* Computes one number. MOE_ENOTFOUND names the nearest; MOE_ECONFIG: unknown names in its expression, a circle. */
+/* Computes one number. MOE_ENOTFOUND names the nearest; MOE_ECONFIG: unknown names in its expression, a
+ * circle. */
 moe_status audit_number(const struct audit *audit, const char *name, double *out_value, moe_err *err);
 
 #endif

@@ -132,6 +132,22 @@ static double slope(const double *v, int32_t n) {
     return n > 1 ? above / below : NAN;
 }
 
+/* Pearson's correlation of the first half of v with the second. */
+static double correlation(const double *v, int32_t n) {
+    const int32_t half = n / 2;
+    const double mean_x = stats_mean(v, half);
+    const double mean_y = stats_mean(v + half, half);
+    double xx = 0.0, yy = 0.0, xy = 0.0;
+    for (int32_t i = 0; i < half; i++) {
+        const double x = v[i] - mean_x;
+        const double y = v[half + i] - mean_y;
+        xx += x * x;
+        yy += y * y;
+        xy += x * y;
+    }
+    return n % 2 == 0 && xx > 0.0 && yy > 0.0 ? xy / sqrt(xx * yy) : NAN;
+}
+
 static double entropy(const double *v, int32_t n) {
     const double total = sum(v, n);
     double h = 0.0;
@@ -146,10 +162,10 @@ static const struct {
     double (*of)(const double *v, int32_t n);
     bool one_argument;
 } summaries[] = {
-    {"min", smallest, false},    {"max", largest, false},    {"sum", sum, false},
-    {"mean", stats_mean, false}, {"sd", stats_sd, false},    {"count", count, true},
-    {"first", first, true},      {"last", last, true},       {"argmin", argmin, true},
-    {"slope", slope, true},      {"entropy", entropy, true},
+    {"min", smallest, false},    {"max", largest, false}, {"sum", sum, false},
+    {"mean", stats_mean, false}, {"sd", stats_sd, false}, {"corr", correlation, false},
+    {"count", count, true},      {"first", first, true},  {"last", last, true},
+    {"argmin", argmin, true},    {"slope", slope, true},  {"entropy", entropy, true},
 };
 
 /* Functions of each element. */
@@ -173,6 +189,14 @@ static moe_status tail(const struct vector *args, struct vector *out, moe_err *e
     moe_try(vector_new(out, args[0].n - start, err));
     if (out->n > 0) memcpy(out->v, args[0].v + start, (size_t)out->n * sizeof *out->v);
 out:
+    return status;
+}
+
+/* steps(v): the change from each element to the next. */
+static moe_status steps(const struct vector *x, struct vector *out, moe_err *err) {
+    const moe_status status = vector_new(out, x->n > 0 ? x->n - 1 : 0, err);
+    for (int32_t i = 0; status == MOE_OK && i < out->n; i++)
+        out->v[i] = x->v[i + 1] - x->v[i];
     return status;
 }
 
@@ -206,6 +230,11 @@ static moe_status call(const struct parser *p, const char *name, const struct ve
     if (strcmp(name, "from") == 0) {
         moe_try(wants(p, name, n == 2 && (scan || args[1].n == 1), "a vector and a number", err));
         status = tail(args, out, err);
+        goto out;
+    }
+    if (strcmp(name, "steps") == 0) {
+        moe_try(wants(p, name, n == 1, "one argument", err));
+        status = steps(&args[0], out, err);
         goto out;
     }
     if (strcmp(name, "inside") == 0) {
@@ -282,6 +311,7 @@ out:
 static moe_status parse_name(struct parser *p, struct vector *out, moe_err *err) {
     moe_status status = MOE_OK;
     char name[EXPR_NAME_MAX];
+    moe_err cause = {0};
     moe_try(read_name(p, name, err));
     if (strpbrk(name, "@[") == NULL && accept(p, "(")) {
         status = parse_call(p, name, out, err);
@@ -289,7 +319,8 @@ static moe_status parse_name(struct parser *p, struct vector *out, moe_err *err)
         if (p->visit != NULL) moe_try(p->visit(p->context, name, err));
         status = vector_number(out, 1.0, err);
     } else {
-        status = p->scope->resolve(p->scope->context, name, &out->v, &out->n, err);
+        status = p->scope->resolve(p->scope->context, name, &out->v, &out->n, &cause);
+        moe_check(status == MOE_OK, err, status, "%s: %s", p->place, cause.message);
     }
 out:
     return status;

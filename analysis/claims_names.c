@@ -25,8 +25,8 @@ struct experiments {
     int32_t count;
 };
 
-moe_status claim_names_open(struct report *report, const char *source, const char *suite, struct claim_names *out,
-                            moe_err *err) {
+moe_status claim_names_open(struct report *report, const char *source, const char *suite,
+                            struct claim_names *out, moe_err *err) {
     moe_status status = MOE_OK;
     struct text path = {0};
     *out = (struct claim_names){.report = report, .suite = suite};
@@ -64,7 +64,8 @@ static moe_status resolve_plain(const struct claim_names *names, const char *nam
     double number = 0.0;
     if (strncmp(name, "margin.", 7) == 0) {
         const json_t *value = json_object_get(json_object_get(names->margins, name + 7), "value");
-        moe_check(json_is_number(value), err, MOE_ENOTFOUND, "%s: no margin %s", names->margins_path, name + 7);
+        moe_check(json_is_number(value), err, MOE_ENOTFOUND, "%s: no margin %s", names->margins_path,
+                  name + 7);
         number = json_number_value(value);
     } else if (strncmp(name, "audit.", 6) == 0) {
         moe_try(audit_number(names->audit, name + 6, &number, err));
@@ -80,8 +81,8 @@ out:
 
 /* ---------------------------------------------------------------- names of one run */
 
-static moe_status shares_of(struct run_list *runs, const struct run_file *file, const char *layer, double **out_values,
-                            int32_t *out_count, moe_err *err) {
+static moe_status shares_of(struct run_list *runs, const struct run_file *file, const char *layer,
+                            double **out_values, int32_t *out_count, moe_err *err) {
     moe_status status = MOE_OK;
     struct usage usage = {0};
     char *end = NULL;
@@ -157,14 +158,16 @@ out:
     return status;
 }
 
-static moe_status resolve(void *context, const char *name, double **out_values, int32_t *out_count, moe_err *err) {
+static moe_status resolve(void *context, const char *name, double **out_values, int32_t *out_count,
+                          moe_err *err) {
     moe_status status = MOE_OK;
     const struct run_scope *scope = context;
     const struct claim_names *names = scope->names;
     const char *at = strchr(name, '@');
     char stem[EXPR_NAME_MAX];
     if (at == NULL) return resolve_plain(names, name, out_values, out_count, err);
-    moe_check(scope->protocol != NULL, err, MOE_ECONFIG, "%s is a number of a run, which has no place here", name);
+    moe_check(scope->protocol != NULL, err, MOE_ECONFIG, "%s is a number of a run, which has no place here",
+              name);
     snprintf(stem, sizeof stem, "%.*s", (int)(at - name), name);
     const struct run_group group = run_list_group(names->report->runs, names->suite, at + 1, scope->protocol);
     for (int32_t i = 0; i < group.n; i++) {
@@ -172,14 +175,14 @@ static moe_status resolve(void *context, const char *name, double **out_values, 
         status = resolve_run(names, &group.files[i], stem, out_values, out_count, err);
         goto out;
     }
-    status = moe_fail(err, MOE_ENOTFOUND, "no run of %s/%s %s, seed %llu", names->suite, at + 1, scope->protocol,
-                      (unsigned long long)scope->seed);
+    status = moe_fail(err, MOE_ENOTFOUND, "no run of %s/%s %s, seed %llu", names->suite, at + 1,
+                      scope->protocol, (unsigned long long)scope->seed);
 out:
     return status;
 }
 
-moe_status claim_number(const struct claim_names *names, const char *text, const char *place, double *out_value,
-                        moe_err *err) {
+moe_status claim_number(const struct claim_names *names, const char *text, const char *place,
+                        double *out_value, moe_err *err) {
     struct run_scope scope = {.names = names};
     return expr_number(text, place, &(struct expr_scope){&scope, resolve}, out_value, err);
 }
@@ -214,15 +217,15 @@ static moe_status find_groups(const struct claim_names *names, const struct expe
         groups[i] = run_list_group(runs, names->suite, e->names[i], protocol);
         if (groups[i].n == 0) text_append(&missing, "%s%s", missing.length > 0 ? ", " : "", e->names[i]);
     }
-    moe_check(missing.length == 0, err, MOE_ENOTFOUND, "%s: no runs of %s %s, tier %s, below %s for: %s", place,
-              names->suite, protocol, run_list_tier(runs), run_list_roots(runs), missing.data);
+    moe_check(missing.length == 0, err, MOE_ENOTFOUND, "%s: no runs of %s %s, tier %s, below %s for: %s",
+              place, names->suite, protocol, run_list_tier(runs), run_list_roots(runs), missing.data);
 out:
     text_free(&missing);
     return status;
 }
 
-moe_status claim_sample(const struct claim_names *names, const char *text, const char *place, const char *protocol,
-                        struct claim_sample *out, moe_err *err) {
+moe_status claim_sample(const struct claim_names *names, const char *text, const char *place,
+                        const char *protocol, struct claim_sample *out, moe_err *err) {
     moe_status status = MOE_OK;
     struct run_group *groups = NULL;
     struct experiments *e = calloc(1, sizeof *e);
@@ -246,7 +249,8 @@ moe_status claim_sample(const struct claim_names *names, const char *text, const
         moe_try(expr_number(text, place, &(struct expr_scope){&scope, resolve}, &out->values[out->n], err));
         out->seeds[out->n++] = seed;
     }
-    moe_check(out->n > 0, err, MOE_ENOTFOUND, "%s: \"%s\": its experiments have no seed in common", place, text);
+    moe_check(out->n > 0, err, MOE_ENOTFOUND, "%s: \"%s\": its experiments have no seed in common", place,
+              text);
 out:
     free(groups);
     free(e);

@@ -7,10 +7,13 @@
  *     config.train.batch_size@dense             a number of the configuration
  *     rows.routing.expert_updates@top2          rows of the dataset /routing/expert_updates
  *     entropy_floor@dense                       exact entropy of the data's generator; NaN for real text
- * Without: margin.NAME (paper/claims/margins.toml), audit.GROUP.NAME (audit.h), else a published number or array.
+ * Without: margin.NAME (paper/claims/margins.toml), audit.GROUP.NAME (audit.h), else a published number or
+ * array.
  */
 #ifndef ANALYSIS_CLAIMS_NAMES_H
 #define ANALYSIS_CLAIMS_NAMES_H
+
+#include <jansson.h>
 
 #include "analysis/audit.h"
 #include "analysis/claims_expr.h"
@@ -27,13 +30,13 @@ struct claim_names {
 };
 
 /* Opens the published numbers, the audit and the margins of a source. suite must outlive it. */
-moe_status claim_names_open(struct report *report, const char *source, const char *suite, struct claim_names *out,
-                            moe_err *err);
+moe_status claim_names_open(struct report *report, const char *source, const char *suite,
+                            struct claim_names *out, moe_err *err);
 void claim_names_close(struct claim_names *names);
 
 /* An expression without runs. */
-moe_status claim_number(const struct claim_names *names, const char *text, const char *place, double *out_value,
-                        moe_err *err);
+moe_status claim_number(const struct claim_names *names, const char *text, const char *place,
+                        double *out_value, moe_err *err);
 
 /* An expression for each seed that every experiment named in it has, by ascending seed. */
 struct claim_sample {
@@ -43,8 +46,8 @@ struct claim_sample {
 };
 
 /* MOE_ENOTFOUND names the experiments without runs under this protocol, or says that no seed is common. */
-moe_status claim_sample(const struct claim_names *names, const char *text, const char *place, const char *protocol,
-                        struct claim_sample *out, moe_err *err);
+moe_status claim_sample(const struct claim_names *names, const char *text, const char *place,
+                        const char *protocol, struct claim_sample *out, moe_err *err);
 void claim_sample_free(struct claim_sample *sample);
 
 #endif
