@@ -207,13 +207,14 @@ static moe_status put_domains(hid_t h5, const struct run_begin *begin, const cha
     hid_t type = H5I_INVALID_HID;
     char *names = NULL;
     size_t width = 1;
+    const size_t count = begin->axes.domains > 0 ? (size_t)begin->axes.domains : 1;
     for (int32_t i = 0; i < begin->axes.domains; i++)
         if (strlen(begin->domain_names[i]) + 1 > width) width = strlen(begin->domain_names[i]) + 1;
-    names = calloc((size_t)begin->axes.domains, width);
+    names = calloc(count, width);
     moe_check(names != NULL, err, MOE_ENOMEM, "%s: no memory for the names of domains", file);
     for (int32_t i = 0; i < begin->axes.domains; i++)
         memcpy(names + (size_t)i * width, begin->domain_names[i], strlen(begin->domain_names[i]));
-    type = string_type(names, (size_t)begin->axes.domains * width);
+    type = string_type(names, count * width);
     hdf_check(H5Tset_size(type, width), err, MOE_ENOMEM, file, "describe a string");
     moe_try(put_small(h5, "/axes/domain", type, type, begin->axes.domains, names, "text",
                       "evaluation domains, in the order of /eval/domain", file, err));

@@ -19,16 +19,25 @@ static bool ends_with(const char *text, const char *suffix) {
     return length >= tail && strcmp(text + length - tail, suffix) == 0;
 }
 
+static moe_status load_sealed(const char *path, struct run_snapshot **out_snapshot, moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_try(envelope_check(path, err));
+    moe_try(run_snapshot_load(path, RUN_FILE_SEALED, out_snapshot, err));
+out:
+    return status;
+}
+
+/* The run may be sealed, and its live file removed, while this looks for the one and then the other. */
 static moe_status load(const char *path, struct run_snapshot **out_snapshot, moe_err *err) {
     moe_status status = MOE_OK;
     char *live = NULL;
     if (ends_with(path, ".live")) return run_snapshot_load(path, RUN_FILE_LIVE, out_snapshot, err);
-    status = envelope_check(path, err);
-    if (status == MOE_OK) return run_snapshot_load(path, RUN_FILE_SEALED, out_snapshot, err);
+    status = load_sealed(path, out_snapshot, err);
     if (status != MOE_ENOTFOUND) return status;
     live = run_path_with(path, ".live");
     moe_check(live != NULL, err, MOE_ENOMEM, "%s: no memory for a path", path);
     status = run_snapshot_load(live, RUN_FILE_LIVE, out_snapshot, err);
+    if (status != MOE_OK && file_exists(path)) status = load_sealed(path, out_snapshot, err);
     if (status == MOE_ENOTFOUND)
         status = moe_fail(err, MOE_ENOTFOUND, "%s: no such run, complete or in progress", path);
 out:

@@ -120,13 +120,13 @@ static inline void fix_steps(struct run_writer *w, int64_t first, int64_t last, 
         assert_ok(fix_step(w, step, moe, clock, err));
 }
 
-/* A folder of its own, made anew and left behind empty. */
+/* A folder of the test's own, removed at its end; or MOE_TEST_FOLDER, which stays for others to look at. */
 static inline const char *fix_folder(void) {
-    static char folder[64];
-    if (folder[0] == 0) {
-        snprintf(folder, sizeof folder, "/tmp/moe-record-XXXXXX");
-        if (mkdtemp(folder) == NULL) abort();
-    }
+    static char folder[128];
+    const char *given = getenv("MOE_TEST_FOLDER");
+    if (folder[0] != 0) return folder;
+    snprintf(folder, sizeof folder, "%s", given != NULL ? given : "/tmp/moe-record-XXXXXX");
+    if (given == NULL && mkdtemp(folder) == NULL) abort();
     return folder;
 }
 
@@ -135,8 +135,9 @@ static inline void fix_path(char path[256], const char *name) {
 }
 
 static inline int fix_remove_folder(void **state) {
-    char command[128];
+    char command[160];
     (void)state;
+    if (getenv("MOE_TEST_FOLDER") != NULL) return 0;
     snprintf(command, sizeof command, "rm -rf '%s'", fix_folder());
     return system(command);
 }
