@@ -400,20 +400,18 @@ static void draw_grid(const struct page *page, const struct axis_scale *scale, c
     }
 }
 
-/* Text of one tick; names may have several lines, set apart by '\n'. */
+/* Text of one tick; names may have several lines, set apart by '\n'. Beside an upright axis they end at x and
+ * are centred about y; below the other they are centred about x and begin at y. */
 static void draw_tick_label(const struct page *page, const char *label, bool across, double x, double y) {
-    if (!across) {
-        draw_text(page, FONT_REGULAR, STYLE_TICK_SIZE, ALIGN_END, LEVEL_MIDDLE, STYLE_INK, x, y, label);
-        return;
-    }
+    int32_t breaks = 0;
+    for (const char *c = label; *c != '\0'; c++)
+        breaks += *c == '\n';
+    if (!across) y -= 0.5 * breaks * CATEGORY_LINE_STEP;
     while (label[0] != '\0') {
         char line[128];
-        const size_t length = strcspn(label, "\n");
-        const size_t kept = length < sizeof line ? length : sizeof line - 1;
-        memcpy(line, label, kept);
-        line[kept] = '\0';
-        draw_text(page, FONT_REGULAR, STYLE_TICK_SIZE, ALIGN_MIDDLE, LEVEL_TOP, STYLE_INK, x, y, line);
-        label += label[length] == '\n' ? length + 1 : length;
+        label = plot_text_line(label, line, sizeof line);
+        draw_text(page, FONT_REGULAR, STYLE_TICK_SIZE, across ? ALIGN_MIDDLE : ALIGN_END,
+                  across ? LEVEL_TOP : LEVEL_MIDDLE, STYLE_INK, x, y, line);
         y += CATEGORY_LINE_STEP;
     }
 }

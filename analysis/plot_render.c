@@ -34,8 +34,12 @@ static double widest_label(const struct plot_fonts *fonts, const struct plot_axi
                            const struct axis_scale *scale) {
     double widest = 0.0;
     for (int32_t i = 0; i < scale->num_ticks; i++) {
-        const char *label = axis->names != NULL ? axis->names[i] : scale->ticks[i].label;
-        widest = fmax(widest, plot_text_width(fonts, FONT_REGULAR, STYLE_TICK_SIZE, label));
+        const char *rest = axis->names != NULL ? axis->names[i] : scale->ticks[i].label;
+        while (rest[0] != '\0') {
+            char line[128];
+            rest = plot_text_line(rest, line, sizeof line);
+            widest = fmax(widest, plot_text_width(fonts, FONT_REGULAR, STYLE_TICK_SIZE, line));
+        }
     }
     return widest;
 }
@@ -90,10 +94,14 @@ static void value_range(const struct plot_fonts *fonts, const struct plot *plot,
                         double length, double *low, double *high) {
     panel_value_range(plot, panel, low, high);
     const double label = widest_point_label(fonts, panel);
-    if (label == 0.0 || panel->spec.value.log) return;
+    if (label == 0.0) return;
     const double room = panel->spec.horizontal ? label + 10.0 : STYLE_NOTE_SIZE + 6.0;
     const double share = fmin(0.6, room / length);
-    *high += (*high - *low) * share / (1.0 - share);
+    if (panel->spec.value.log) {
+        *high *= pow(*high / *low, share / (1.0 - share));
+    } else {
+        *high += (*high - *low) * share / (1.0 - share);
+    }
 }
 
 static int32_t name_lines(const struct plot_axis *axis) {

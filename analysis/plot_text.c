@@ -202,3 +202,11 @@ size_t plot_text_fit(const struct plot_fonts *fonts, enum font_face face, double
     }
     return fits == 0 ? strlen(text) : fits;
 }
+
+const char *plot_text_line(const char *text, char *line, size_t size) {
+    const size_t length = strcspn(text, "\n");
+    const size_t kept = length < size ? length : size - 1;
+    memcpy(line, text, kept);
+    line[kept] = '\0';
+    return text + length + (text[length] == '\n' ? 1 : 0);
+}

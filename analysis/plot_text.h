@@ -51,4 +51,8 @@ void plot_text_draw(cairo_t *cr, const struct plot_fonts *fonts, const struct te
 size_t plot_text_fit(const struct plot_fonts *fonts, enum font_face face, double size, const char *text,
                      double width);
 
+/* Copies the first line of a text of several lines into line (cut to its size); returns the rest behind the
+ * '\n'. */
+const char *plot_text_line(const char *text, char *line, size_t size);
+
 #endif

@@ -30,40 +30,40 @@ struct fixture_run {
 };
 
 /* A number in [-1, 1) that depends on the run. */
-static double fixture_noise(const struct fixture_run *run, uint32_t what, uint64_t index) {
+static inline double fixture_noise(const struct fixture_run *run, uint32_t what, uint64_t index) {
     const struct rng_key key = {
         run->seed * 16 + (uint64_t)run->experiment + (run->protocol[0] == 'c' ? 1000 : 0), RNG_TEST, what};
     return 2.0 * rng_uniform_double(key, index) - 1.0;
 }
 
-static int32_t fixture_epochs(const struct fixture_run *run) {
+static inline int32_t fixture_epochs(const struct fixture_run *run) {
     return run->epochs > 0 ? run->epochs : 4 + (int32_t)(run->seed % 3);
 }
 
 /* Validation cross-entropy after epoch e (0-based): lowest at e = 1. */
-static double fixture_eval_ce(const struct fixture_run *run, int32_t e) {
+static inline double fixture_eval_ce(const struct fixture_run *run, int32_t e) {
     const double base = run->protocol[0] == 'c' ? 6.2 : 9.366;
     return base + 0.003 * run->experiment * (run->experiment % 2 ? -1.0 : 1.0) + 0.001 * (e - 1) * (e - 1) +
            0.0008 * fixture_noise(run, 1, 0) + 0.0002 * fixture_noise(run, 1, 1 + (uint64_t)e);
 }
 
-static double fixture_eval_aux(const struct fixture_run *run) {
+static inline double fixture_eval_aux(const struct fixture_run *run) {
     return run->experiment == 0 ? 0.0 : 0.0201;
 }
 
 /* Load of an expert in evaluation e; sums to anything. */
-static int32_t fixture_load(const struct fixture_run *run, int32_t e, int32_t layer, int32_t expert) {
+static inline int32_t fixture_load(const struct fixture_run *run, int32_t e, int32_t layer, int32_t expert) {
     return 1200 + (int32_t)(160.0 * fixture_noise(run, 10 + (uint32_t)layer, (uint64_t)expert)) +
            3 * e * (expert % 3);
 }
 
-static void fixture_path(const struct fixture_run *run, char *path, size_t size) {
+static inline void fixture_path(const struct fixture_run *run, char *path, size_t size) {
     snprintf(path, size, "%s/moe-vs-dense/%s.%s.s%llu.h5", run->root, fixture_experiments[run->experiment],
              run->protocol, (unsigned long long)run->seed);
 }
 
-static moe_status fixture_step(struct run_writer *w, const struct fixture_run *run, int32_t e, int32_t i,
-                               moe_err *err) {
+static inline moe_status fixture_step(struct run_writer *w, const struct fixture_run *run, int32_t e,
+                                      int32_t i, moe_err *err) {
     moe_status status = MOE_OK;
     const int64_t step = (int64_t)e * FIXTURE_STEPS_PER_EPOCH + i + 1;
     const double ce =
@@ -94,8 +94,9 @@ out:
     return status;
 }
 
-static moe_status fixture_routing(struct run_writer *w, enum run_series series, const struct fixture_run *run,
-                                  int32_t e, int64_t step, moe_err *err) {
+static inline moe_status fixture_routing(struct run_writer *w, enum run_series series,
+                                         const struct fixture_run *run, int32_t e, int64_t step,
+                                         moe_err *err) {
     enum { CELLS = 2 * FIXTURE_EXPERTS };
     int32_t load[CELLS], dropped[CELLS] = {0};
     float mass[CELLS], bias[CELLS] = {0}, grad[CELLS];
@@ -123,8 +124,8 @@ static moe_status fixture_routing(struct run_writer *w, enum run_series series, 
                               err);
 }
 
-static moe_status fixture_epoch(struct run_writer *w, const struct fixture_run *run, int32_t e,
-                                moe_err *err) {
+static inline moe_status fixture_epoch(struct run_writer *w, const struct fixture_run *run, int32_t e,
+                                       moe_err *err) {
     moe_status status = MOE_OK;
     for (int32_t i = 0; i < FIXTURE_STEPS_PER_EPOCH; i++) {
         moe_try(fixture_step(w, run, e, i, err));
@@ -160,7 +161,7 @@ out:
 }
 
 /* Writes and seals one run. */
-static moe_status fixture_write(const struct fixture_run *run, moe_err *err) {
+static inline moe_status fixture_write(const struct fixture_run *run, moe_err *err) {
     moe_status status = MOE_OK;
     struct run_writer *w = NULL;
     char path[1024], config[512], counts[256];
@@ -201,7 +202,8 @@ out:
 }
 
 /* All experiments, both protocols, `seeds` seeds from 0 on, below root. */
-static moe_status fixture_write_suite(const char *root, const char *tier, int32_t seeds, moe_err *err) {
+static inline moe_status fixture_write_suite(const char *root, const char *tier, int32_t seeds,
+                                             moe_err *err) {
     static const char *const protocols[] = {"as-published", "corrected"};
     moe_status status = MOE_OK;
     for (int32_t e = 0; e < FIXTURE_EXPERIMENTS; e++)

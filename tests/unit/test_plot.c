@@ -1,0 +1,420 @@
+/* test: rooms=analysis label=fast */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/plot.h"
+#include "analysis/plot_axis.h"
+#include "analysis/plot_text.h"
+#include "analysis/style.h"
+#include "core/hash.h"
+#include "core/rng.h"
+
+#define COUNT(array) ((int32_t)(sizeof(array) / sizeof((array)[0])))
+
+/* ---- axes */
+
+static void format_is(double value, int32_t decimals, const char *want) {
+    char text[AXIS_LABEL_MAX];
+    axis_format(text, sizeof text, value, decimals);
+    assert_string_equal(text, want);
+}
+
+static void test_format(void **state) {
+    (void)state;
+    format_is(0.0, 2, "0.00");
+    format_is(-0.001, 2, "0.00"); /* never a negative zero */
+    format_is(-1.5, 1,
+              "\xe2\x88\x92"
+              "1.5");
+    format_is(9999.0, 0, "9999");
+    format_is(68825.0, 0, "68,825");
+    format_is(1234567.25, 2, "1,234,567.25");
+    format_is(-17286656.0, 0,
+              "\xe2\x88\x92"
+              "17,286,656");
+    assert_int_equal(axis_decimals(20.0), 0);
+    assert_int_equal(axis_decimals(0.25), 2);
+    assert_int_equal(axis_decimals(0.005), 3);
+    char tiny[4];
+    axis_format(tiny, sizeof tiny, 123456.0, 0);
+    assert_int_equal(tiny[3], '\0');
+}
+
+/* Whatever the range: ticks ascend by equal steps of a nice size, lie on the axis, and are about as many as
+ * asked for. */
+static void test_linear_ticks(void **state) {
+    (void)state;
+    const struct rng_key key = {3, RNG_TEST, 0};
+    for (uint64_t i = 0; i < 2000; i++) {
+        const double centre = 200.0 * (rng_uniform_double(key, 3 * i) - 0.5);
+        const double span = pow(10.0, 8.0 * rng_uniform_double(key, 3 * i + 1) - 4.0);
+        const int32_t target = 2 + (int32_t)(8.0 * rng_uniform_double(key, 3 * i + 2));
+        struct axis_scale s;
+        axis_linear(&s, centre, centre + span, NAN, NAN, false, target);
+        assert_true(s.min <= centre && s.max >= centre + span);
+        assert_true(s.num_ticks >= 1 && s.num_ticks <= target + 2);
+        for (int32_t k = 0; k < s.num_ticks; k++) {
+            assert_true(s.ticks[k].value >= s.min - 1e-9 * span && s.ticks[k].value <= s.max + 1e-9 * span);
+            if (k == 0) continue;
+            const double step = s.ticks[k].value - s.ticks[k - 1].value;
+            const double mantissa = step / pow(10.0, floor(log10(step) + 1e-9));
+            assert_true(fabs(mantissa - 1.0) < 1e-6 || fabs(mantissa - 2.0) < 1e-6 ||
+                        fabs(mantissa - 2.5) < 1e-6 || fabs(mantissa - 5.0) < 1e-6);
+            assert_string_not_equal(s.ticks[k].label, s.ticks[k - 1].label);
+        }
+    }
+}
+
+static void test_ranges(void **state) {
+    (void)state;
+    struct axis_scale s;
+    axis_linear(&s, 0.0, 10.0, NAN, NAN, false, 5);
+    assert_true(s.min == 0.0 && s.max > 10.0); /* bars stand on the axis */
+    axis_linear(&s, 3.0, 3.0, NAN, NAN, false, 5);
+    assert_true(s.min < 3.0 && s.max > 3.0); /* one value */
+    axis_linear(&s, NAN, NAN, NAN, NAN, false, 5);
+    assert_true(s.min < s.max && s.num_ticks > 0); /* no data */
+    axis_linear(&s, 0.2, 7.7, 0.0, 8.0, false, 5);
+    assert_true(s.min == 0.0 && s.max == 8.0);
+    axis_linear(&s, 1.0, 3.0, NAN, NAN, true, 9);
+    for (int32_t i = 0; i < s.num_ticks; i++)
+        assert_true(s.ticks[i].value == round(s.ticks[i].value));
+    assert_true(fabs(axis_fraction(&s, s.min)) < 1e-12 && fabs(axis_fraction(&s, s.max) - 1.0) < 1e-12);
+}
+
+static void test_log_ticks(void **state) {
+    (void)state;
+    struct axis_scale s;
+    axis_log(&s, 1e-5, 1e7, NAN, NAN, 6);
+    assert_true(s.min < 1e-5 && s.max > 1e7);
+    int32_t labels = 0;
+    for (int32_t i = 0; i < s.num_ticks; i++)
+        labels += s.ticks[i].label[0] != '\0';
+    assert_in_range(labels, 3, 7);
+    assert_true(fabs(axis_fraction(&s, sqrt(s.min * s.max)) - 0.5) < 1e-12);
+
+    axis_log(&s, 1.0, 30.0, NAN, NAN, 6); /* less than two powers: 1 2 5 10 20 */
+    labels = 0;
+    for (int32_t i = 0; i < s.num_ticks; i++)
+        labels += s.ticks[i].label[0] != '\0';
+    assert_int_equal(labels, 5);
+    axis_log(&s, 1e-9, 1e-9, NAN, NAN, 6);
+    assert_true(s.min > 0.0 && s.min < s.max);
+}
+
+/* ---- text */
+
+static void test_text(void **state) {
+    (void)state;
+    struct plot_fonts *fonts = NULL;
+    assert_int_equal(plot_fonts_open(&fonts, NULL), MOE_OK);
+    const double one = plot_text_width(fonts, FONT_REGULAR, 10.0, "H");
+    assert_true(one > 5.0 && one < 10.0);
+    assert_true(fabs(plot_text_width(fonts, FONT_REGULAR, 20.0, "H") - 2.0 * one) < 1e-9);
+    assert_true(fabs(plot_text_width(fonts, FONT_REGULAR, 10.0, "HHH") - 3.0 * one) < 1e-9);
+    assert_true(plot_text_width(fonts, FONT_BOLD, 10.0, "H") > one);
+    const double av = plot_text_width(fonts, FONT_REGULAR, 10.0, "AV");
+    assert_true(av < plot_text_width(fonts, FONT_REGULAR, 10.0, "A") +
+                         plot_text_width(fonts, FONT_REGULAR, 10.0, "V"));
+    /* two bytes, one glyph; broken UTF-8 ends, and takes at most one replacement glyph a byte */
+    const double umlaut = plot_text_width(fonts, FONT_REGULAR, 10.0, "\xc3\xa4");
+    assert_true(fabs(umlaut - plot_text_width(fonts, FONT_REGULAR, 10.0, "a")) < 1e-9);
+    const char *const broken[] = {"\xff", "\xc3", "\xe2\x88", "\xf0\x9f\x98", "\x80\x80", "a\xc3z"};
+    for (int32_t i = 0; i < COUNT(broken); i++)
+        assert_true(plot_text_width(fonts, FONT_REGULAR, 10.0, broken[i]) > 0.0);
+
+    const char *words = "the quick brown fox";
+    const double room = plot_text_width(fonts, FONT_REGULAR, 10.0, "the quick b");
+    assert_int_equal(plot_text_fit(fonts, FONT_REGULAR, 10.0, words, room), strlen("the quick"));
+    assert_int_equal(plot_text_fit(fonts, FONT_REGULAR, 10.0, words, 1.0),
+                     strlen("the")); /* at least one word */
+    assert_int_equal(plot_text_fit(fonts, FONT_REGULAR, 10.0, words, 1e9), strlen(words));
+    plot_fonts_close(fonts);
+}
+
+/* ---- rendering */
+
+static const uint8_t *pixel(const struct plot_image *image, int32_t x, int32_t y) {
+    return image->rgb + 3 * ((size_t)y * (size_t)image->width + (size_t)x);
+}
+
+/* A page with everything on it. */
+static struct plot *everything(void) {
+    static const char *const names[] = {"one", "two\nlines", "three"};
+    static const char *const labels[] = {"10", NULL, "30"};
+    const double position[] = {0.0, 1.0, 2.0};
+    const double value[] = {1.0, NAN, 3.0};
+    const double low[] = {0.5, NAN, 2.0};
+    const double high[] = {1.5, NAN, 3.5};
+    const double base[] = {0.0, 1.0, 1.0};
+    const double cells[] = {0.0, 0.5, NAN, 1.0, 0.25, 0.75};
+    struct plot *plot = NULL;
+    const struct plot_layout layout = {
+        .title = "Everything",
+        .note = "A note that is long enough to be wrapped at the end of the line, since the "
+                "page is not as wide as the note is long, however it is set.",
+        .width = 640.0,
+        .panel_height = 120.0,
+        .rows = 2,
+        .columns = 2};
+    assert_int_equal(plot_new(&layout, &plot, NULL), MOE_OK);
+    struct plot_panel_spec spec = {.title = "panel", .position = plot_axis_auto(), .value = plot_axis_auto()};
+    spec.position.label = "position";
+    spec.value.label = "value (units)";
+    struct plot_pen pen = {
+        .colour = STYLE_VERMILLION, .width = 2.0, .marker = MARKER_SQUARE, .dash = DASH_DASHED};
+    struct plot_series series = {.n = 3,
+                                 .position = position,
+                                 .value = value,
+                                 .low = low,
+                                 .high = high,
+                                 .labels = labels,
+                                 .bar_width = 0.6,
+                                 .pen = pen};
+    plot_set_panel(plot, 0, &spec);
+    series.geom = GEOM_LINE;
+    plot_add_series(plot, 0, &series);
+    plot_add_reference(plot, 0, 2.0, &pen);
+    plot_add_span(plot, 0, 1.0, 1.2, STYLE_SHADE);
+    spec.position.names = names;
+    spec.position.num_names = 3;
+    spec.horizontal = true;
+    plot_set_panel(plot, 1, &spec);
+    series.geom = GEOM_BARS;
+    series.base = base;
+    plot_add_series(plot, 1, &series);
+    plot_head_row(plot, 1, "A row");
+    spec.horizontal = false;
+    spec.value.log = true;
+    plot_set_panel(plot, 2, &spec);
+    series.geom = GEOM_POINTS;
+    series.pen.hollow = true;
+    plot_add_series(plot, 2, &series);
+    spec = (struct plot_panel_spec){.position = plot_axis_auto(), .value = plot_axis_auto()};
+    spec.position.names = names;
+    spec.position.num_names = 3;
+    spec.value.names = names;
+    spec.value.num_names = 2;
+    plot_set_panel(plot, 3, &spec);
+    plot_add_heatmap(plot, 3, 2, 3, cells, 0.0, 1.0, "share");
+    plot_add_legend(plot, "a line", GEOM_LINE, &pen);
+    plot_break_legend(plot);
+    plot_add_legend(plot, "bars", GEOM_BARS, &pen);
+    plot_add_legend_span(plot, "a stripe", STYLE_SHADE);
+    return plot;
+}
+
+/* Equal pixels from two renderings, and from any machine: text is drawn as outlines, and every shape by calls
+ * that cairo 1.16 (Debian 12) and 1.18 (Ubuntu 24.04) fill alike. A deliberate change of the look changes
+ * this hash. */
+static void test_same_pixels(void **state) {
+    (void)state;
+    struct plot_image first;
+    struct plot_image again;
+    struct plot *plot = everything();
+    assert_int_equal(plot_render(plot, 2.0, &first, NULL), MOE_OK);
+    assert_int_equal(plot_render(plot, 2.0, &again, NULL), MOE_OK);
+    assert_int_equal(first.width, 1280);
+    assert_int_equal(first.height, again.height);
+    const size_t size = 3 * (size_t)first.width * (size_t)first.height;
+    assert_memory_equal(first.rgb, again.rgb, size);
+    char hex[HASH_SHA256_HEX];
+    assert_int_equal(hash_sha256(first.rgb, size, hex, NULL), MOE_OK);
+    assert_string_equal(hex, "7d8c1ee331597ca99b229b9d811dc9e462ab50cb2cd92ea9d8381d914f496108");
+    plot_image_free(&first);
+    plot_image_free(&again);
+    plot_free(plot);
+}
+
+/* A bar of known place has its colour, and nothing else has. */
+static void test_bar_lies_where_it_should(void **state) {
+    (void)state;
+    struct plot *plot = NULL;
+    struct plot_image image;
+    const double position = 1.0;
+    const double value = 4.0;
+    struct plot_panel_spec spec = {.position = plot_axis_auto(), .value = plot_axis_auto()};
+    spec.position.min = 0.0;
+    spec.position.max = 2.0;
+    spec.position.hidden = spec.value.hidden = true;
+    spec.value.min = 0.0;
+    spec.value.max = 8.0;
+    assert_int_equal(
+        plot_new(&(struct plot_layout){.width = 240.0, .panel_height = 100.0, .rows = 1, .columns = 1}, &plot,
+                 NULL),
+        MOE_OK);
+    plot_set_panel(plot, 0, &spec);
+    plot_add_series(plot, 0,
+                    &(struct plot_series){.geom = GEOM_BARS,
+                                          .n = 1,
+                                          .position = &position,
+                                          .value = &value,
+                                          .bar_width = 1.0,
+                                          .pen = {.colour = STYLE_GREEN}});
+    assert_int_equal(plot_render(plot, 1.0, &image, NULL), MOE_OK);
+    int32_t left = image.width;
+    int32_t right = -1;
+    int32_t top = image.height;
+    int32_t bottom = -1;
+    for (int32_t y = 0; y < image.height; y++) {
+        for (int32_t x = 0; x < image.width; x++) {
+            const uint8_t green[3] = {0x00, 0x9e, 0x73};
+            if (memcmp(pixel(&image, x, y), green, 3) != 0) continue;
+            left = x < left ? x : left;
+            right = x > right ? x : right;
+            top = y < top ? y : top;
+            bottom = y > bottom ? y : bottom;
+        }
+    }
+    /* half of the height of 100, half of the width of the data area */
+    assert_in_range(bottom - top + 1, 49, 51);
+    const int32_t data_width = 2 * (right - left + 1);
+    assert_in_range(data_width, 240 - 14 - 14 - 10 - 16 - 2, 240 - 14 - 14 - 10 - 16 + 2);
+    plot_image_free(&image);
+    plot_free(plot);
+}
+
+/* Linked panels get one range: the same value lies at the same height in both. */
+static void test_linked_ranges(void **state) {
+    (void)state;
+    const double position[] = {0.0, 1.0};
+    const double small[] = {1.0, 1.0};
+    const double large[] = {1.0, 9.0};
+    int32_t rows[2] = {-1, -1};
+    for (int linked = 0; linked < 2; linked++) {
+        struct plot *plot = NULL;
+        struct plot_image image;
+        const struct plot_panel_spec spec = {.position = plot_axis_auto(), .value = plot_axis_auto()};
+        const struct plot_pen pen = {.colour = STYLE_BLUE, .width = 3.0};
+        assert_int_equal(
+            plot_new(&(struct plot_layout){.width = 400.0, .panel_height = 100.0, .rows = 1, .columns = 2},
+                     &plot, NULL),
+            MOE_OK);
+        for (int32_t p = 0; p < 2; p++) {
+            plot_set_panel(plot, p, &spec);
+            plot_add_series(plot, p,
+                            &(struct plot_series){.geom = GEOM_LINE,
+                                                  .n = 2,
+                                                  .position = position,
+                                                  .value = p == 0 ? small : large,
+                                                  .pen = pen});
+        }
+        if (linked) plot_link_values(plot, 0, 1);
+        assert_int_equal(plot_render(plot, 1.0, &image, NULL), MOE_OK);
+        const uint8_t blue[3] = {0x00, 0x72, 0xb2};
+        for (int32_t y = 0; y < image.height; y++)
+            if (memcmp(pixel(&image, 100, y), blue, 3) == 0)
+                rows[linked] = y; /* x = 100 is in the left panel */
+        plot_image_free(&image);
+        plot_free(plot);
+    }
+    assert_true(rows[0] > 0 && rows[1] > rows[0] + 20); /* from the middle down to the foot */
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    struct plot *plot = NULL;
+    struct plot_image image = {0};
+    moe_err err = {0};
+    assert_int_equal(plot_new(&(struct plot_layout){.width = 400.0, .panel_height = 100.0}, &plot, &err),
+                     MOE_EARG);
+    assert_int_equal(
+        plot_new(&(struct plot_layout){.width = 1e9, .panel_height = 100.0, .rows = 1, .columns = 1}, &plot,
+                 &err),
+        MOE_EARG);
+    assert_int_equal(
+        plot_new(&(struct plot_layout){.width = 400.0, .panel_height = 100.0, .rows = 1, .columns = 1}, &plot,
+                 &err),
+        MOE_OK);
+    plot_add_reference(plot, 7, 1.0,
+                       &(struct plot_pen){.width = 1.0}); /* no such panel: told when rendered */
+    assert_int_equal(plot_render(plot, 1.0, &image, &err), MOE_EARG);
+    assert_non_null(strstr(err.message, "panel 7"));
+    assert_null(image.rgb);
+    plot_free(plot);
+}
+
+/* Values that cannot be drawn leave a gap and break nothing. */
+static void test_odd_values(void **state) {
+    (void)state;
+    const double position[] = {0.0, 1.0, 2.0, 3.0, 4.0};
+    const double value[] = {NAN, INFINITY, -INFINITY, 1e300, 0.0};
+    for (int log = 0; log < 2; log++) {
+        for (int geom = 0; geom < 3; geom++) {
+            struct plot *plot = NULL;
+            struct plot_image image = {0};
+            struct plot_panel_spec spec = {.position = plot_axis_auto(), .value = plot_axis_auto()};
+            spec.value.log = log == 1;
+            assert_int_equal(
+                plot_new(&(struct plot_layout){.width = 200.0, .panel_height = 50.0, .rows = 1, .columns = 1},
+                         &plot, NULL),
+                MOE_OK);
+            plot_set_panel(plot, 0, &spec);
+            plot_add_series(plot, 0,
+                            &(struct plot_series){.geom = (enum plot_geom)geom,
+                                                  .n = 5,
+                                                  .position = position,
+                                                  .value = value,
+                                                  .low = value,
+                                                  .high = value,
+                                                  .bar_width = 0.5,
+                                                  .pen = {.colour = STYLE_BLUE, .width = 1.0}});
+            assert_int_equal(plot_render(plot, 1.0, &image, NULL), MOE_OK);
+            plot_image_free(&image);
+            plot_free(plot);
+        }
+    }
+}
+
+/* ---- style */
+
+static void test_style(void **state) {
+    (void)state;
+    static const char *const names[] = {"dense", "baseline", "top2", "strong_reg", "throughput_opt"};
+    struct plot_pen pens[COUNT(names)];
+    moe_err err = {0};
+    for (int32_t i = 0; i < COUNT(names); i++) {
+        assert_int_equal(style_of_experiment("moe-vs-dense", names[i], &pens[i], &err), MOE_OK);
+        for (int32_t j = 0; j < i; j++) {
+            assert_memory_not_equal(&pens[i].colour, &pens[j].colour, sizeof pens[i].colour);
+            assert_int_not_equal(pens[i].marker, pens[j].marker);
+        }
+    }
+    struct plot_pen pen;
+    assert_int_equal(style_of_experiment("moe-vs-dense", "unheard_of", &pen, &err), MOE_ENOTFOUND);
+    assert_non_null(strstr(err.message, "unheard_of"));
+    /* lightness rises along the sequential map, so that it also works in grey */
+    double before = -1.0;
+    for (int i = 0; i <= 100; i++) {
+        const struct plot_colour c = style_sequential(i / 100.0);
+        const double luminance =
+            0.2126 * pow(c.red, 2.2) + 0.7152 * pow(c.green, 2.2) + 0.0722 * pow(c.blue, 2.2);
+        assert_true(luminance > before);
+        before = luminance;
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_format),
+        cmocka_unit_test(test_linear_ticks),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_log_ticks),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_same_pixels),
+        cmocka_unit_test(test_bar_lies_where_it_should),
+        cmocka_unit_test(test_linked_ranges),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_odd_values),
+        cmocka_unit_test(test_style),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

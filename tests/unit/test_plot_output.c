@@ -1,0 +1,248 @@
+/* test: rooms=analysis label=fast */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <gif_lib.h>
+#include <png.h>
+
+#include "analysis/gif_out.h"
+#include "analysis/png_out.h"
+#include "core/hash.h"
+#include "core/rng.h"
+
+/* Flat areas with a few odd pixels; `shift` moves the block. */
+static struct plot_image picture(int32_t width, int32_t height, int32_t shift) {
+    struct plot_image image = {
+        .width = width, .height = height, .rgb = malloc(3 * (size_t)width * (size_t)height)};
+    const struct rng_key key = {9, RNG_TEST, 0};
+    assert_non_null(image.rgb);
+    memset(image.rgb, 0xff, 3 * (size_t)width * (size_t)height);
+    for (int32_t y = 5; y < 20; y++) {
+        for (int32_t x = 10 + shift; x < 30 + shift; x++) {
+            uint8_t *p = image.rgb + 3 * (y * width + x);
+            p[0] = 0xd5;
+            p[1] = 0x5e;
+            p[2] = (uint8_t)(rng_u32(key, (uint64_t)(y * 64 + x)) % 4);
+        }
+    }
+    return image;
+}
+
+/* ---- PNG */
+
+struct source {
+    const unsigned char *data;
+    size_t size, at;
+};
+
+static void read_bytes(png_structp png, png_bytep out, png_size_t size) {
+    struct source *s = png_get_io_ptr(png);
+    if (size > s->size - s->at) png_error(png, "short");
+    memcpy(out, s->data + s->at, size);
+    s->at += size;
+}
+
+/* What libpng reads back: the pixels, and the texts. */
+static void test_png_reads_back(void **state) {
+    (void)state;
+    struct plot_image image = picture(50, 30, 0);
+    const struct png_text texts[] = {
+        {"Title", "A title"}, {"Runs", "one\ntwo"}, {"Command", "moe-report figure x"}};
+    unsigned char *data = NULL;
+    size_t size = 0;
+    assert_int_equal(png_encode(&image, texts, 3, &data, &size, NULL), MOE_OK);
+
+    struct source source = {data, size, 0};
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+    png_infop info = png_create_info_struct(png);
+    png_set_read_fn(png, &source, read_bytes);
+    png_read_png(png, info, PNG_TRANSFORM_IDENTITY, NULL);
+    assert_int_equal(png_get_image_width(png, info), 50);
+    assert_int_equal(png_get_image_height(png, info), 30);
+    png_bytepp rows = png_get_rows(png, info);
+    for (int32_t y = 0; y < 30; y++)
+        assert_memory_equal(rows[y], image.rgb + 150 * y, 150);
+    png_textp read = NULL;
+    assert_int_equal(png_get_text(png, info, &read, NULL), 3);
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(read[i].key, texts[i].keyword);
+        assert_string_equal(read[i].text, texts[i].text);
+    }
+    png_destroy_read_struct(&png, &info, NULL);
+    assert_int_equal(source.at, size);
+    plot_image_free(&image);
+    free(data);
+}
+
+/* The same bytes from the compressors of Debian 12 (zlib 1.2.13) and Ubuntu 24.04 (1.3). */
+static void test_png_same_bytes(void **state) {
+    (void)state;
+    struct plot_image image = picture(500, 300, 3);
+    const struct png_text text = {"Title", "A title"};
+    unsigned char *data = NULL;
+    size_t size = 0;
+    char hex[HASH_SHA256_HEX];
+    assert_int_equal(png_encode(&image, &text, 1, &data, &size, NULL), MOE_OK);
+    assert_int_equal(hash_sha256(data, size, hex, NULL), MOE_OK);
+    assert_string_equal(hex, "f0bcb5811671a163efcae44a30e372e1334a41dd1c5af5b9cbec4d196a2e992d");
+    plot_image_free(&image);
+    free(data);
+}
+
+static void test_png_refusals(void **state) {
+    (void)state;
+    struct plot_image image = picture(50, 30, 0);
+    unsigned char *data = NULL;
+    size_t size = 0;
+    moe_err err = {0};
+    const struct png_text wrong[] = {
+        {"", "no keyword"}, {"Title", "not \xc3\xa4 ASCII"}, {"Ti\ttle", "x\x01"}};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(png_encode(&image, &wrong[i], 1, &data, &size, &err), MOE_EARG);
+    const struct plot_image none = {0};
+    assert_int_equal(png_encode(&none, NULL, 0, &data, &size, &err), MOE_EARG);
+    assert_null(data);
+    plot_image_free(&image);
+}
+
+/* ---- GIF */
+
+static int read_gif(GifFileType *gif, GifByteType *out, int size) {
+    struct source *s = gif->UserData;
+    const size_t rest = s->size - s->at;
+    const size_t n = (size_t)size < rest ? (size_t)size : rest;
+    memcpy(out, s->data + s->at, n);
+    s->at += n;
+    return (int)n;
+}
+
+static GifFileType *slurp(struct source *source) {
+    int code = 0;
+    GifFileType *gif = DGifOpen(source, read_gif, &code);
+    assert_non_null(gif);
+    assert_int_equal(DGifSlurp(gif), GIF_OK);
+    return gif;
+}
+
+static void test_gif_reads_back(void **state) {
+    (void)state;
+    enum { FRAMES = 4 };
+    struct plot_image frames[FRAMES];
+    for (int32_t f = 0; f < FRAMES; f++)
+        frames[f] = picture(64, 40, f == 2 ? 1 : f); /* frame 2 equals frame 1 */
+    const struct gif_animation animation = {.frames = frames,
+                                            .num_frames = FRAMES,
+                                            .delay = 25,
+                                            .last_delay = 100,
+                                            .comment = "where it comes from"};
+    unsigned char *data = NULL;
+    size_t size = 0;
+    assert_int_equal(gif_encode(&animation, &data, &size, NULL), MOE_OK);
+    struct source source = {data, size, 0};
+    GifFileType *gif = slurp(&source);
+    assert_int_equal(gif->ImageCount, FRAMES);
+    assert_int_equal(gif->SWidth, 64);
+    assert_int_equal(gif->SHeight, 40);
+
+    uint8_t screen[40][64][3];
+    for (int f = 0; f < FRAMES; f++) {
+        const SavedImage *saved = &gif->SavedImages[f];
+        const GifImageDesc *d = &saved->ImageDesc;
+        assert_null(d->ColorMap); /* one palette for all */
+        GraphicsControlBlock control;
+        assert_int_equal(DGifSavedExtensionToGCB(gif, f, &control), GIF_OK);
+        assert_int_equal(control.DelayTime, f == FRAMES - 1 ? 100 : 25);
+        for (int y = 0; y < d->Height; y++) {
+            for (int x = 0; x < d->Width; x++) {
+                const GifColorType *c = &gif->SColorMap->Colors[saved->RasterBits[y * d->Width + x]];
+                uint8_t *p = screen[d->Top + y][d->Left + x];
+                p[0] = c->Red;
+                p[1] = c->Green;
+                p[2] = c->Blue;
+            }
+        }
+        assert_memory_equal(screen, frames[f].rgb, sizeof screen); /* few colours: exact */
+    }
+    assert_int_equal(gif->SavedImages[2].ImageDesc.Width, 1); /* nothing changed */
+    assert_true(gif->SavedImages[1].ImageDesc.Width < 64);    /* only what changed */
+    bool comment = false;
+    for (int i = 0; i < gif->SavedImages[0].ExtensionBlockCount; i++) {
+        const ExtensionBlock *e = &gif->SavedImages[0].ExtensionBlocks[i];
+        comment |= e->Function == COMMENT_EXT_FUNC_CODE && e->ByteCount == 19 &&
+                   memcmp(e->Bytes, "where it comes from", 19) == 0;
+    }
+    assert_true(comment);
+    DGifCloseFile(gif, NULL);
+
+    unsigned char *again = NULL;
+    size_t again_size = 0;
+    assert_int_equal(gif_encode(&animation, &again, &again_size, NULL), MOE_OK);
+    assert_int_equal(again_size, size);
+    assert_memory_equal(again, data, size);
+    free(again);
+    free(data);
+    for (int32_t f = 0; f < FRAMES; f++)
+        plot_image_free(&frames[f]);
+}
+
+/* With more colours than a palette holds, the frequent ones stay exact and the rest come close. */
+static void test_gif_many_colours(void **state) {
+    (void)state;
+    struct plot_image image = picture(128, 128, 0);
+    for (int32_t i = 0; i < 40 * 128; i++) { /* a ramp of 1280 colours, 4 pixels each, below */
+        uint8_t *p = image.rgb + 3 * (88 * 128 + i);
+        p[0] = (uint8_t)(i / 4 % 64 * 4);
+        p[1] = (uint8_t)(i / 256 * 12);
+        p[2] = 128;
+    }
+    const struct gif_animation animation = {.frames = &image, .num_frames = 1, .delay = 10};
+    unsigned char *data = NULL;
+    size_t size = 0;
+    assert_int_equal(gif_encode(&animation, &data, &size, NULL), MOE_OK);
+    struct source source = {data, size, 0};
+    GifFileType *gif = slurp(&source);
+    for (int32_t i = 0; i < 128 * 128; i++) {
+        const GifColorType *c = &gif->SColorMap->Colors[gif->SavedImages[0].RasterBits[i]];
+        const uint8_t *p = image.rgb + 3 * i;
+        const int32_t distance = abs(c->Red - p[0]) + abs(c->Green - p[1]) + abs(c->Blue - p[2]);
+        if (i < 88 * 128) assert_int_equal(distance, 0);
+        assert_in_range(distance, 0, 3 * 255);
+    }
+    DGifCloseFile(gif, NULL);
+    free(data);
+    plot_image_free(&image);
+}
+
+static void test_gif_refusals(void **state) {
+    (void)state;
+    struct plot_image frames[2] = {picture(64, 40, 0), picture(64, 41, 0)};
+    unsigned char *data = NULL;
+    size_t size = 0;
+    moe_err err = {0};
+    const struct gif_animation sizes = {.frames = frames, .num_frames = 2, .delay = 10};
+    assert_int_equal(gif_encode(&sizes, &data, &size, &err), MOE_EARG);
+    assert_non_null(strstr(err.message, "frame 1"));
+    const struct gif_animation none = {.frames = frames, .num_frames = 0, .delay = 10};
+    assert_int_equal(gif_encode(&none, &data, &size, &err), MOE_EARG);
+    const struct gif_animation slow = {.frames = frames, .num_frames = 1, .delay = 70000};
+    assert_int_equal(gif_encode(&slow, &data, &size, &err), MOE_EARG);
+    assert_null(data);
+    plot_image_free(&frames[0]);
+    plot_image_free(&frames[1]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_png_reads_back),   cmocka_unit_test(test_png_same_bytes),
+        cmocka_unit_test(test_png_refusals),     cmocka_unit_test(test_gif_reads_back),
+        cmocka_unit_test(test_gif_many_colours), cmocka_unit_test(test_gif_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
