@@ -8,14 +8,15 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 bad=0
 small=(--set train.max_epochs=3 --set data.train_tokens=1281 --set model.num_hidden_layers=3 --set 'moe.layers=[1]')
-train() { "$moe" train moe-vs-dense/baseline --threads 1 --out "$work/run.h5" "${small[@]}" "$@"; }
+run=(train moe-vs-dense/baseline --threads 1 --out "$work/run.h5" "${small[@]}")
+train() { "$moe" "${run[@]}" "$@"; }
 
 # an interrupted run to damage again and again
 mkfifo "$work/progress"
-train --progress-fd 3 3>"$work/progress" >/dev/null 2>&1 &
+"$moe" "${run[@]}" --progress-fd 3 3>"$work/progress" >/dev/null 2>&1 &
 pid=$!
 while read -r step _; do
-    [ "$step" -lt 6 ] || { kill -TERM "$pid" 2>/dev/null || true; break; }
+    [ "$step" -ne 6 ] || kill -TERM "$pid"
 done <"$work/progress"
 wait "$pid" || true
 [ -f "$work/run.h5.ckpt" ] && [ -f "$work/run.h5.live" ] || { echo "FAILED: no interrupted run to damage" >&2; exit 1; }
