@@ -11,7 +11,7 @@ struct figure {
     const char *title;   /* ASCII */
     const char *caption; /* for the report: one or two sentences on how to read it; no numbers */
     const struct run_need *need;
-    /* Builds the figure, or frame `frame` of an animation. */
+    /* Builds the figure, or frame `frame` of an animation. Only for a report that has the runs of `need`. */
     moe_status (*draw)(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
     /* Animations: number of frames. NULL for a still figure. */
     moe_status (*frames)(struct report *report, int32_t *out_frames, moe_err *err);
