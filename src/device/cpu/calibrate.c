@@ -1,69 +1,80 @@
 #include "device/cpu/calibrate.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include <cblas.h>
 #include <omp.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "core/arena.h"
 #include "core/clock.h"
 
-typedef float vec8 __attribute__((vector_size(32)));
-typedef float vec16 __attribute__((vector_size(64)));
-
 enum { CHAINS = 12, INNER = 4096 }; /* enough independent sums to hide the latency of an FMA on two ports */
 
-/* Both return something that depends on every operation, so that none is optimised away. */
-#define FMA_LOOP(vec)                                                                                        \
+/* Returns something that depends on every operation, so that none is optimised away; `vec`, `set` and `fma`
+ * are one instruction set's vector type and intrinsics. The compiler must not find out that every call
+ * returns the same. */
+#define FMA_LOOP(vec, set, fma)                                                                              \
     vec sum[CHAINS];                                                                                         \
     for (int c = 0; c < CHAINS; c++)                                                                         \
-        sum[c] = (vec){0} + (float)c;                                                                        \
-    const vec factor = (vec){0} + 0.999f, term = (vec){0} + 0.001f;                                          \
+        sum[c] = set((float)c);                                                                              \
+    const vec factor = set(0.999f), term = set(0.001f);                                                      \
     for (int64_t i = 0; i < rounds * INNER; i++) {                                                           \
         for (int c = 0; c < CHAINS; c++)                                                                     \
-            sum[c] = sum[c] * factor + term;                                                                 \
+            sum[c] = fma(sum[c], factor, term);                                                              \
     }                                                                                                        \
-    /* the compiler must not find out that every call returns the same */                                    \
-    __asm__ volatile("" : : "x"(sum[0]) : "memory");                                                         \
+    __asm__ volatile("" : "+x"(sum[0]) : : "memory");                                                        \
     float total = 0;                                                                                         \
     for (int c = 0; c < CHAINS; c++)                                                                         \
-        total += sum[c][0];                                                                                  \
+        total += ((const float *)&sum[c])[0];                                                                \
     return total;
 
-__attribute__((optimize("fp-contract=fast", "unroll-loops"))) static float fma_rounds_256(int64_t rounds) {
-    FMA_LOOP(vec8)
-}
-
 #if defined(__x86_64__)
-__attribute__((optimize("fp-contract=fast", "unroll-loops"), target("avx512f"))) static float
-fma_rounds_512(int64_t rounds) {
-    FMA_LOOP(vec16)
+static float fma_rounds_256(int64_t rounds) {
+    FMA_LOOP(__m256, _mm256_set1_ps, _mm256_fmadd_ps)
 }
 
-static int has_avx512(void) {
-    return __builtin_cpu_supports("avx512f");
+__attribute__((target("avx512f"))) static float fma_rounds_512(int64_t rounds) {
+    FMA_LOOP(__m512, _mm512_set1_ps, _mm512_fmadd_ps)
+}
+
+static int lanes_of_machine(void) {
+    return __builtin_cpu_supports("avx512f") ? 16 : 8;
+}
+
+static float fma_rounds(int64_t rounds) {
+    return lanes_of_machine() == 16 ? fma_rounds_512(rounds) : fma_rounds_256(rounds);
 }
 #else
-static float fma_rounds_512(int64_t rounds) {
-    return fma_rounds_256(rounds);
+static int lanes_of_machine(void) {
+    return 4;
 }
 
-static int has_avx512(void) {
-    return 0;
+static float fma_rounds(int64_t rounds) {
+    float sum[CHAINS * 4];
+    for (int c = 0; c < CHAINS * 4; c++)
+        sum[c] = (float)c;
+    for (int64_t i = 0; i < rounds * INNER; i++) {
+        for (int c = 0; c < CHAINS * 4; c++)
+            sum[c] = fmaf(sum[c], 0.999f, 0.001f);
+    }
+    return sum[0] + sum[CHAINS * 4 - 1];
 }
 #endif
 
 double calibrate_fma(int threads, double seconds) {
-    const int wide = has_avx512();
-    const double flops_per_round = 2.0 * INNER * CHAINS * (wide ? 16 : 8);
+    const double flops_per_round = 2.0 * INNER * CHAINS * lanes_of_machine();
     double done = 0;
     const double start = clock_seconds();
 #pragma omp parallel num_threads(threads) reduction(+ : done)
     {
-        volatile float sink = 0;
         while (clock_seconds() - start < seconds) {
-            sink += wide ? fma_rounds_512(16) : fma_rounds_256(16);
-            done += 16 * flops_per_round;
+            /* never negative: the result is used, so the work is done */
+            done += fma_rounds(16) >= 0 ? 16 * flops_per_round : 0;
         }
     }
     return done / (clock_seconds() - start) * 1e-9;
