@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/claims_command.h"
 #include "analysis/figure.h"
 
 const char *argp_program_version = "moe-report " MOE_VERSION;
@@ -26,6 +27,7 @@ static const char usage_doc[] =
     "  table ID... | --all      prints tables (--list: which there are)\n"
     "  figure ID... | --all     draws figures into files (--list: which there are)\n"
     "  all                      draws all figures\n"
+    "  claims                   judges the published claims\n"
     "\n"
     "Runs are looked for below runs/reference unless --runs says otherwise. A report is made from one tier "
     "at a time, the "
@@ -177,6 +179,16 @@ struct command {
     moe_status (*run)(const struct options *options, moe_err *err);
 };
 
+/* Commands that read their own options: everything behind their name is theirs. */
+struct own_command {
+    const char *name;
+    moe_status (*run)(int argc, char **argv, FILE *out, moe_err *err);
+};
+
+static const struct own_command own_commands[] = {
+    {"claims", claims_command},
+};
+
 static const struct command commands[] = {
     {"runs", command_runs},
     {"table", command_table},
@@ -184,20 +196,35 @@ static const struct command commands[] = {
     {"all", command_all},
 };
 
+static const struct own_command *find_own_command(const char *name) {
+    for (size_t i = 0; i < sizeof own_commands / sizeof own_commands[0]; i++)
+        if (strcmp(own_commands[i].name, name) == 0) return &own_commands[i];
+    return NULL;
+}
+
 static moe_status run_command(const struct options *o, moe_err *err) {
+    if (find_own_command(o->args[0]) != NULL)
+        return moe_fail(err, MOE_EUSAGE, "%s: its options come behind its name; see `moe-report %s --help`",
+                        o->args[0], o->args[0]);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(commands[i].name, o->args[0]) == 0) return commands[i].run(o, err);
     return moe_fail(err, MOE_EUSAGE, "no command \"%s\"; `moe-report --help` lists them", o->args[0]);
 }
 
-int main(int argc, char **argv) {
+static moe_status parse_and_run(int argc, char **argv, moe_err *err) {
     const struct argp argp = {argp_options, parse_option, usage_args, usage_doc, NULL, NULL, NULL};
     struct options options = {.paper_dir = "paper", .figures_dir = "figures", .format = TABLE_TEXT};
-    moe_err err = {0};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, &options);
     if (options.num_roots == 0) options.roots[options.num_roots++] = "runs/reference";
-    moe_status status = run_command(&options, &err);
+    return run_command(&options, err);
+}
+
+int main(int argc, char **argv) {
+    moe_err err = {0};
+    const struct own_command *own = argc > 1 ? find_own_command(argv[1]) : NULL;
+    moe_status status =
+        own != NULL ? own->run(argc - 1, argv + 1, stdout, &err) : parse_and_run(argc, argv, &err);
     if (status == MOE_OK && fflush(stdout) != 0) status = moe_fail(&err, MOE_EIO, "cannot write the output");
     if (status != MOE_OK && err.message[0] != '\0') fprintf(stderr, "moe-report: %s\n", err.message);
     return moe_exit_code(status);

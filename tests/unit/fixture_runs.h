@@ -164,14 +164,21 @@ out:
 static inline moe_status fixture_write(const struct fixture_run *run, moe_err *err) {
     moe_status status = MOE_OK;
     struct run_writer *w = NULL;
-    char path[1024], config[512], counts[256];
+    char path[1024], config[1024], counts[256];
     const bool moe = run->experiment > 0;
     fixture_path(run, path, sizeof path);
-    snprintf(config, sizeof config,
-             "{\"data\":{\"source\":\"%s\"},\"model\":{\"vocab_size\":10000},\"moe\":{\"num_experts\":%d},"
-             "\"train\":{\"seed\":%llu}}",
-             run->protocol[0] == 'c' ? "text" : "uniform", moe ? FIXTURE_EXPERTS : 0,
-             (unsigned long long)run->seed);
+    snprintf(
+        config, sizeof config,
+        "{\"data\":{\"seed\":1,\"sequence_length\":256,\"source\":\"%s\"},"
+        "\"model\":{\"hidden_size\":256,\"intermediate_size\":1024,\"num_attention_heads\":8,"
+        "\"num_hidden_layers\":6,\"vocab_size\":10000},"
+        "\"moe\":{\"intermediate_size\":1024,\"lb_coeff\":0.01,\"num_active_experts\":%d,\"num_experts\":%d,"
+        "\"temperature_end\":0.5,\"temperature_epochs\":5,\"temperature_start\":1.0},"
+        "\"train\":{\"batch_size\":%d,\"label_smoothing\":0.0,\"lr\":3e-4,\"max_epochs\":20,\"patience\":3,"
+        "\"seed\":%llu,"
+        "\"weight_decay\":0.01}}",
+        run->protocol[0] == 'c' ? "text" : "uniform", run->experiment == 2 ? 2 : 1, FIXTURE_EXPERTS,
+        run->experiment == 4 ? 32 : 16, (unsigned long long)run->seed);
     snprintf(counts, sizeof counts,
              "{\"active\":9924608,\"data\":[],\"entropy_floor\":{\"all\":%s},\"parts\":{},\"total\":%d}",
              run->protocol[0] == 'c' ? "null" : "9.210340371976184", moe ? 17286656 : 9924608);
