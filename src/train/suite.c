@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,6 +91,7 @@ static void become_run(const struct suite *s, int32_t number, int progress, int 
     }
     argv[n] = NULL;
     const int null = open("/dev/null", O_RDWR);
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* a suite that is killed takes its runs along: they checkpoint */
     setpgid(0, 0); /* the terminal's Ctrl-C goes to the parent alone, which then tells the children */
     if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(errors, 2) < 0) _exit(127);
     if (progress == PROGRESS_FD) {

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# test: label=slow
+# `moe suite`: trains what is missing, goes on when one run fails, resumes after a signal or a SIGKILL of itself, splits into
+# shards without overlap, and never repeats a finished run.
+set -euo pipefail
+moe=$1/bin/moe
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "FAILED: $*" >&2; tail -n 20 "$work/log" >&2; exit 1; }
+small=(--seeds 2 --set train.max_epochs=2 --set data.train_tokens=1281)
+suite() { "$moe" suite moe-vs-dense --runs-dir "$work/runs" --only dense,top2 --jobs 2 "${small[@]}" "$@" >"$work/log" 2>&1; }
+runs=$work/runs/smoke/moe-vs-dense
+
+# shards cover the plan once
+total=$("$moe" suite moe-vs-dense --runs-dir "$work/runs" "${small[@]}" --plan | grep -c missing)
+parts=0
+for shard in 1 2 3; do
+    part=$("$moe" suite moe-vs-dense --runs-dir "$work/runs" "${small[@]}" --plan --shard $shard/3 | awk '/missing/ && !/core hours/ {print $1}' | tee -a "$work/names" | wc -l)
+    parts=$((parts + part))
+done
+whole=$("$moe" suite moe-vs-dense --runs-dir "$work/runs" "${small[@]}" --plan | awk '/missing/ && !/core hours/' | wc -l)
+[ "$parts" -eq "$whole" ] && [ "$(sort -u "$work/names" | wc -l)" -eq "$whole" ] || fail "shards overlap or leave runs out: $parts of $whole"
+[ "$total" -gt "$whole" ] || fail "the plan has no summary"
+echo "ok: shards cover the plan once"
+
+# one run fails (its interrupted files are garbage), the others are trained
+mkdir -p "$runs"
+head -c 5000 /dev/urandom >"$runs/top2.corrected.s1.h5.live"
+head -c 5000 /dev/urandom >"$runs/top2.corrected.s1.h5.ckpt"
+code=0
+suite || code=$?
+[ "$code" -eq 1 ] || fail "exit code $code with one failed run, expected 1"
+[ "$(find "$runs" -name '*.h5' | wc -l)" -eq 7 ] || fail "not all other runs were trained"
+grep -q "top2.corrected.s1.*FAILED" "$work/log" || fail "the failed run is not named"
+grep -q "7 trained now.*1 failed" "$work/log" || fail "no summary"
+echo "ok: one failed run does not stop the rest"
+
+# once the garbage is gone only the missing run is trained
+rm "$runs"/top2.corrected.s1.h5.*
+before=$(sha256sum "$runs/dense.corrected.s1.h5")
+suite || fail "exit code $?"
+grep -q "1 trained now, 7 complete before" "$work/log" || fail "finished runs were not left alone"
+[ "$before" = "$(sha256sum "$runs/dense.corrected.s1.h5")" ] || fail "a finished run was touched"
+echo "ok: only what is missing is trained"
+
+# SIGTERM: children checkpoint, the suite says so and exits with 3; the same command goes on
+rm -rf "$work/runs"
+small=(--seeds 1 --set train.max_epochs=200 --set train.patience=0)
+"$moe" suite moe-vs-dense --runs-dir "$work/runs" --only dense,top2 --jobs 2 "${small[@]}" >"$work/log" 2>&1 &
+pid=$!
+until ls "$runs"/*.live >/dev/null 2>&1; do kill -0 "$pid" || fail "the suite ended by itself"; done
+kill -TERM "$pid"
+code=0
+wait "$pid" || code=$?
+[ "$code" -eq 3 ] || fail "exit code $code after SIGTERM, expected 3"
+grep -q "interrupted" "$work/log" || fail "no word of the interruption"
+echo "ok: SIGTERM leaves resumable runs"
+
+# SIGKILL of the suite: its children checkpoint and end
+"$moe" suite moe-vs-dense --runs-dir "$work/runs" --only dense,top2 --jobs 2 "${small[@]}" >"$work/log" 2>&1 &
+pid=$!
+until ls "$runs"/*.lock >/dev/null 2>&1; do kill -0 "$pid" || fail "the suite ended by itself"; done
+kill -KILL "$pid"
+wait "$pid" 2>/dev/null || true
+while pgrep -f -- "--out $work/runs" >/dev/null; do sleep 0.1; done
+ls "$runs"/*.ckpt >/dev/null || fail "no checkpoint was left"
+[ -z "$(find "$runs" -name '*.tmp')" ] || fail "temporary files were left"
+echo "ok: SIGKILL of the suite leaves resumable runs"
