@@ -1,14 +1,15 @@
-#define _GNU_SOURCE /* dup3 */
+#define _GNU_SOURCE /* dup3, memfd_create */
 #include "record/live.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/file.h"
 #include "record/hdf.h"
+#include "record/image.h"
 
 struct live {
     char *path;
@@ -121,12 +122,9 @@ static moe_status put_head_check(hid_t file, const struct run_begin *begin, cons
     return status;
 }
 
-/* No dataset may be created once SWMR has started, so the file is made whole and closed first. */
-static moe_status write_start(const char *path, const struct run_table *table, moe_err *err) {
+/* No dataset may be created once SWMR has started, so the file is made whole first. */
+static moe_status write_start(hid_t file, const struct run_table *table, const char *path, moe_err *err) {
     moe_status status = MOE_OK;
-    const hid_t access = hdf_access(), creation = hdf_file_creation(0);
-    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
-    hdf_check(file, err, MOE_EIO, path, "create the file");
     moe_try(hdf_put_head(file, table, path, err));
     moe_try(put_head_check(file, &table->begin, path, err));
     for (int32_t i = 0; i < RUN_COLUMN_COUNT; i++)
@@ -135,10 +133,6 @@ static moe_status write_start(const char *path, const struct run_table *table, m
     moe_try(create_log(file, table, path, err));
     moe_try(hdf_put_facts(file, table, path, err));
 out:
-    if (file >= 0 && H5Fclose(file) < 0 && status == MOE_OK)
-        status = hdf_fail(err, MOE_EIO, path, "write the file");
-    hdf_close(creation);
-    hdf_close(access);
     return status;
 }
 
@@ -189,22 +183,18 @@ static struct live *new_live(const char *path, const struct run_table *table) {
 moe_status live_create(const char *path, const struct run_table *table, struct live **out_live,
                        moe_err *err) {
     moe_status status = MOE_OK;
-    const size_t size = strlen(path) + sizeof ".tmp";
-    char *temp = malloc(size);
+    unsigned char *bytes = NULL;
+    size_t size;
     struct live *live = new_live(path, table);
-    moe_check(temp != NULL && live != NULL && live->path != NULL, err, MOE_ENOMEM,
-              "%s: no memory for a run file", path);
-    snprintf(temp, size, "%s.tmp", path);
-    hdf_quiet();
-    moe_try(write_start(temp, table, err));
-    moe_try(file_publish(temp, path, err));
+    moe_check(live != NULL && live->path != NULL, err, MOE_ENOMEM, "%s: no memory for a run file", path);
+    moe_try(image_build(table, 0, write_start, path, &bytes, &size, err));
+    moe_try(file_write_atomic(path, bytes, size, err));
     moe_try(open_swmr(live, err));
     *out_live = live;
     live = NULL;
 out:
-    if (status != MOE_OK && temp != NULL) file_remove(temp, NULL);
+    free(bytes);
     live_close(live);
-    free(temp);
     return status;
 }
 
@@ -265,25 +255,29 @@ int64_t live_rows(const struct live *live, enum run_series series) {
 }
 
 /* HDF5's own close would mark the file as cleanly closed even where its last writes failed, and then nobody
- * can open it. So its descriptor is turned to /dev/null first: the file stays as the last flush left it, as
- * if the process had been killed, which is what readers and resuming are made for. */
-static void turn_away(hid_t file) {
+ * can open it. So its descriptor is turned to memory first: the file stays as the last flush left it, as if
+ * the process had been killed, which is what readers and resuming are made for. False where there is no
+ * memory for it (or file sizes are limited): then HDF5's close would fail and leave the library unusable. */
+static bool turn_away(hid_t file) {
+    hsize_t size = 0;
     int *descriptor = NULL;
+    const int memory = memfd_create("closed run", MFD_CLOEXEC);
     const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (nowhere < 0) return;
-    if (H5Fget_vfd_handle(file, H5P_DEFAULT, (void **)&descriptor) >= 0 && descriptor != NULL)
-        dup3(nowhere, *descriptor, O_CLOEXEC);
-    close(nowhere);
+    const bool roomy =
+        memory >= 0 && H5Fget_filesize(file, &size) >= 0 && ftruncate(memory, (off_t)size) == 0;
+    const int target = roomy ? memory : nowhere;
+    const bool turned = target >= 0 && H5Fget_vfd_handle(file, H5P_DEFAULT, (void **)&descriptor) >= 0 &&
+                        descriptor != NULL && dup3(target, *descriptor, O_CLOEXEC) >= 0;
+    if (memory >= 0) close(memory);
+    if (nowhere >= 0) close(nowhere);
+    return turned && roomy;
 }
 
 void live_close(struct live *live) {
     if (live == NULL) return;
     hdf_quiet();
-    if (live->file >= 0) {
-        turn_away(live->file);
-        H5Fclose(live->file);
-        H5Eclear2(H5E_DEFAULT);
-    }
+    if (live->file >= 0 && turn_away(live->file)) H5Fclose(live->file); /* else it stays open, to no effect */
+    H5Eclear2(H5E_DEFAULT);
     free(live->path);
     free(live);
 }

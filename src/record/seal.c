@@ -6,67 +6,8 @@
 #include "core/file.h"
 #include "record/envelope.h"
 #include "record/hdf.h"
+#include "record/image.h"
 #include "record/scales.h"
-
-/* HDF5's core driver builds the file in memory that these callbacks own; what it gives back on closing is the
- * file. So HDF5 never meets a full disk here. */
-struct image {
-    unsigned char *bytes;
-    size_t capacity;
-};
-
-static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *data) {
-    (void)op;
-    (void)data;
-    return malloc(size);
-}
-
-static void *image_memcpy(void *to, const void *from, size_t size, H5FD_file_image_op_t op, void *data) {
-    (void)op;
-    (void)data;
-    return memcpy(to, from, size);
-}
-
-static void *image_realloc(void *bytes, size_t size, H5FD_file_image_op_t op, void *data) {
-    struct image *image = data;
-    unsigned char *larger = realloc(bytes, size);
-    (void)op;
-    if (larger == NULL) return NULL;
-    if (size > image->capacity) memset(larger + image->capacity, 0, size - image->capacity);
-    image->capacity = size;
-    return larger;
-}
-
-static herr_t image_free(void *bytes, H5FD_file_image_op_t op, void *data) {
-    struct image *image = data;
-    if (op == H5FD_FILE_IMAGE_OP_FILE_CLOSE)
-        image->bytes = bytes;
-    else
-        free(bytes);
-    return 0;
-}
-
-static void *same_data(void *data) {
-    return data;
-}
-
-static herr_t keep_data(void *data) {
-    (void)data;
-    return 0;
-}
-
-static hid_t memory_access(struct image *image) {
-    enum { INCREMENT = 1 << 20 };
-    H5FD_file_image_callbacks_t callbacks = {image_malloc, image_memcpy, image_realloc, image_free,
-                                             same_data,    keep_data,    image};
-    const hid_t access = hdf_access();
-    if (H5Pset_fapl_core(access, INCREMENT, false) < 0 ||
-        H5Pset_file_image_callbacks(access, &callbacks) < 0) {
-        hdf_close(access);
-        return H5I_INVALID_HID;
-    }
-    return access;
-}
 
 /* One chunk where it fits into a mebibyte, else as many rows as do. */
 static hsize_t chunk_rows(int64_t rows, size_t row_bytes) {
@@ -144,51 +85,12 @@ out:
     return status;
 }
 
-/* The end of the file as its superblock (version 3, behind the user block) tells it. */
-static uint64_t end_of_file(const struct image *image) {
-    enum { END_OFFSET = 28 };
-    uint64_t end = 0;
-    if (image->bytes != NULL && image->capacity >= ENVELOPE_SIZE + END_OFFSET + sizeof end)
-        memcpy(&end, image->bytes + ENVELOPE_SIZE + END_OFFSET, sizeof end);
-    return end;
-}
-
-moe_status seal_image(const struct run_table *table, unsigned char **out_bytes, size_t *out_size,
-                      moe_err *err) {
-    moe_status status = MOE_OK;
-    struct image image = {0};
-    hid_t access, creation, file;
-    const char *path = table->begin.path;
-    uint64_t size;
-    hdf_quiet();
-    access = memory_access(&image);
-    creation = hdf_file_creation(ENVELOPE_SIZE);
-    file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
-    hdf_check(file, err, MOE_ENOMEM, path, "seal");
-    moe_try(write_all(file, table, path, err));
-out:
-    if (file >= 0 && H5Fclose(file) < 0 && status == MOE_OK) status = hdf_fail(err, MOE_ENOMEM, path, "seal");
-    hdf_close(creation);
-    hdf_close(access);
-    size = end_of_file(&image);
-    if (status == MOE_OK && (size <= ENVELOPE_SIZE || size > image.capacity))
-        status = moe_fail(err, MOE_EFORMAT, "%s: cannot seal: HDF5 gives a file of %llu bytes", path,
-                          (unsigned long long)size);
-    if (status == MOE_OK) {
-        envelope_fill(image.bytes, size);
-        *out_bytes = image.bytes;
-        *out_size = size;
-    } else {
-        free(image.bytes);
-    }
-    return status;
-}
-
 moe_status seal_write(const char *path, const struct run_table *table, moe_err *err) {
     moe_status status = MOE_OK;
     unsigned char *bytes = NULL;
     size_t size;
-    moe_try(seal_image(table, &bytes, &size, err));
+    moe_try(image_build(table, ENVELOPE_SIZE, write_all, path, &bytes, &size, err));
+    envelope_fill(bytes, size);
     moe_try(file_write_atomic(path, bytes, size, err));
 out:
     free(bytes);

@@ -9,8 +9,4 @@
 /* Writes path whole (temporary file, fsync, rename). */
 moe_status seal_write(const char *path, const struct run_table *table, moe_err *err);
 
-/* The bytes of the file, malloc'ed. */
-moe_status seal_image(const struct run_table *table, unsigned char **out_bytes, size_t *out_size,
-                      moe_err *err);
-
 #endif
