@@ -62,7 +62,7 @@ pid=$!
 until ls "$runs"/*.lock >/dev/null 2>&1; do kill -0 "$pid" || fail "the suite ended by itself"; done
 kill -KILL "$pid"
 wait "$pid" 2>/dev/null || true
-while pgrep -f -- "--out $work/runs" >/dev/null; do sleep 0.1; done
+while grep -qs "$work/run[s]" /proc/[0-9]*/cmdline; do sleep 0.1; done # the brackets keep grep from finding itself
 ls "$runs"/*.ckpt >/dev/null || fail "no checkpoint was left"
 [ -z "$(find "$runs" -name '*.tmp')" ] || fail "temporary files were left"
 echo "ok: SIGKILL of the suite leaves resumable runs"
