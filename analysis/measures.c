@@ -15,9 +15,9 @@ enum measure_kind {
     MEASURE_BEST_EPOCH,  /* its position */
     MEASURE_AT_BEST,     /* the series' value where eval_loss is smallest */
     MEASURE_LAST,        /* its last value */
-    MEASURE_MEAN,        /* its mean over epochs */
-    MEASURE_TIMED,       /* forward + backward + optimizer, mean over epochs */
-    MEASURE_BACK_RATIO,  /* backward / forward, of the sums over the run */
+    MEASURE_MEDIAN,      /* its median over epochs: a machine that is busy for an epoch does not count */
+    MEASURE_TIMED,       /* forward + backward + optimizer, median over epochs */
+    MEASURE_BACK_RATIO,  /* backward / forward, median over epochs */
     MEASURE_EPOCHS,      /* epochs trained */
     MEASURE_PEAK_MEMORY, /* last value of /timing/epoch/peak_memory */
     MEASURE_SHARE        /* smallest (argument "min") or largest share of an expert at the end */
@@ -44,14 +44,15 @@ const struct measure_info measure_infos[] = {
     {"best_train_loss", "nats/token", "smallest epoch mean of the training loss", false},
     {"best_train_ce", "nats/token", "smallest epoch mean of the training cross-entropy", false},
     {"last_train_ce", "nats/token", "training cross-entropy, mean of the last epoch", false},
-    {"tokens_per_second", "tokens/s", "training tokens over wall clock of the steps, mean of the epochs",
+    {"tokens_per_second", "tokens/s", "training tokens over wall clock of the steps, median of the epochs",
      false},
-    {"forward_seconds", "s", "forward passes of an epoch, mean of the epochs", false},
-    {"backward_seconds", "s", "backward passes of an epoch, mean of the epochs", false},
-    {"optimizer_seconds", "s", "clipping and parameter updates of an epoch, mean of the epochs", false},
-    {"timed_seconds", "s", "forward, backward and optimizer of an epoch, mean of the epochs", false},
-    {"step_seconds", "s", "wall clock of the steps of an epoch, mean of the epochs", false},
-    {"backward_over_forward", "1", "backward time over forward time, of the whole run", false},
+    {"forward_seconds", "s", "forward passes of an epoch, median of the epochs", false},
+    {"backward_seconds", "s", "backward passes of an epoch, median of the epochs", false},
+    {"optimizer_seconds", "s", "clipping and parameter updates of an epoch, median of the epochs", false},
+    {"timed_seconds", "s", "forward, backward and optimizer of an epoch, median of the epochs", false},
+    {"step_seconds", "s", "wall clock of the steps of an epoch, median of the epochs", false},
+    {"backward_over_forward", "1", "backward time over forward time of an epoch, median of the epochs",
+     false},
     {"epochs", "epochs", "epochs trained", false},
     {"peak_memory", "bytes", "largest memory in use", false},
     {"usage_entropy", "nats", "entropy of the experts' shares of load on the validation split, at the end",
@@ -80,12 +81,12 @@ static const struct measure_rule rules[] = {
     {MEASURE_BEST, "train_loss"},
     {MEASURE_BEST, "train_ce"},
     {MEASURE_LAST, "train_ce"},
-    {MEASURE_MEAN, "tokens_per_second"},
-    {MEASURE_MEAN, "forward_seconds"},
-    {MEASURE_MEAN, "backward_seconds"},
-    {MEASURE_MEAN, "optimizer_seconds"},
+    {MEASURE_MEDIAN, "tokens_per_second"},
+    {MEASURE_MEDIAN, "forward_seconds"},
+    {MEASURE_MEDIAN, "backward_seconds"},
+    {MEASURE_MEDIAN, "optimizer_seconds"},
     {MEASURE_TIMED, NULL},
-    {MEASURE_MEAN, "step_seconds"},
+    {MEASURE_MEDIAN, "step_seconds"},
     {MEASURE_BACK_RATIO, NULL},
     {MEASURE_EPOCHS, NULL},
     {MEASURE_PEAK_MEMORY, NULL},
@@ -128,8 +129,10 @@ static int32_t smallest(const struct series *s) {
     return best;
 }
 
-static double series_mean(const struct series *s) {
-    return stats_mean(s->y, s->n);
+/* Sorts the values in place. */
+static double series_median(struct series *s) {
+    stats_sort(s->y, s->n);
+    return stats_quantile_sorted(s->y, s->n, 0.5);
 }
 
 /* A number of one series, or of one series and eval_loss. */
@@ -147,8 +150,8 @@ static moe_status of_series(struct run_list *list, const struct run_file *file, 
     case MEASURE_BEST_EPOCH:
         *out = s.x[smallest(&s)];
         break;
-    case MEASURE_MEAN:
-        *out = series_mean(&s);
+    case MEASURE_MEDIAN:
+        *out = series_median(&s);
         break;
     case MEASURE_AT_BEST:
         moe_try(series_of_run(list, file, "eval_loss", &loss, err));
@@ -165,17 +168,26 @@ out:
     return status;
 }
 
+/* Median over epochs of forward + backward + optimizer, or of backward / forward. */
 static moe_status of_timing(struct run_list *list, const struct run_file *file, enum measure_kind kind,
                             double *out, moe_err *err) {
+    static const char *const names[] = {"forward_seconds", "backward_seconds", "optimizer_seconds"};
     moe_status status = MOE_OK;
-    double forward = 0.0;
-    double backward = 0.0;
-    double optimizer = 0.0;
-    moe_try(of_series(list, file, MEASURE_MEAN, "forward_seconds", &forward, err));
-    moe_try(of_series(list, file, MEASURE_MEAN, "backward_seconds", &backward, err));
-    moe_try(of_series(list, file, MEASURE_MEAN, "optimizer_seconds", &optimizer, err));
-    *out = kind == MEASURE_BACK_RATIO ? backward / forward : forward + backward + optimizer;
+    struct series parts[3] = {{0}};
+    for (int i = 0; i < 3; i++) {
+        moe_try(series_of_run(list, file, names[i], &parts[i], err));
+        moe_check(parts[i].n > 0 && parts[i].n == parts[0].n, err, MOE_EFORMAT, "%s: %s has %d values, %s %d",
+                  file->path, names[i], parts[i].n, names[0], parts[0].n);
+    }
+    for (int32_t e = 0; e < parts[0].n; e++) {
+        const double forward = parts[0].y[e];
+        const double backward = parts[1].y[e];
+        parts[0].y[e] = kind == MEASURE_BACK_RATIO ? backward / forward : forward + backward + parts[2].y[e];
+    }
+    *out = series_median(&parts[0]);
 out:
+    for (int i = 0; i < 3; i++)
+        series_free(&parts[i]);
     return status;
 }
 

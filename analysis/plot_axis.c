@@ -10,9 +10,9 @@ void axis_format(char *text, size_t size, double value, int32_t decimals) {
     const bool zero = strspn(digits, "0.") == strlen(digits);
     const char *sign = value < 0.0 && !zero ? "\xe2\x88\x92" : ""; /* U+2212 */
     const size_t whole = strcspn(digits, ".");
-    if (whole < 5 || size < sizeof digits * 2) {
+    if (whole < 4 || size < sizeof digits * 2) {
         snprintf(text, size, "%s%s", sign, digits);
-        if (whole < 5) return;
+        if (whole < 4) return;
     }
     char grouped[128];
     size_t at = 0;

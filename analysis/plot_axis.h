@@ -35,7 +35,7 @@ void axis_log(struct axis_scale *scale, double low, double high, double fixed_mi
 /* Where value lies between the ends: 0 at min, 1 at max. */
 double axis_fraction(const struct axis_scale *scale, double value);
 
-/* A number with `decimals` digits after the point, thousands set apart by commas from 10,000 on, and a real
+/* A number with `decimals` digits after the point, thousands set apart by commas, and a real
  * minus sign. Never "-0". */
 void axis_format(char *text, size_t size, double value, int32_t decimals);
 

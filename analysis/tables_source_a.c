@@ -259,7 +259,8 @@ out:
 
 const struct table source_a_tables[] = {
     {"a-key-numbers", "A", "Key numbers, published beside ours",
-     "Mean and 95 % interval over seeds. Seconds are sums over an epoch. The best validation loss is the one "
+     "Mean and 95 % interval over seeds. Seconds are sums over an epoch, and like tokens per second the "
+     "median of the epochs; published ones are means. The best validation loss is the one "
      "that early "
      "stopping saw: as published it contains the auxiliary loss of the MoE models, corrected it is "
      "cross-entropy alone.",

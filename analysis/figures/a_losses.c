@@ -71,7 +71,7 @@ moe_status draw_a_training_loss(struct report *report, int32_t frame, struct plo
             plot_set_panel(plot, panel, &spec);
             add_floor(plot, panel, floors[p]);
             moe_try(source_a_curves(report, plot, panel, p, 0, k == 0 ? "train_loss" : "train_ce", DASH_SOLID,
-                                    err));
+                                    NAN, err));
         }
         plot_link_values(plot, 2 * p, 2 * p + 1);
     }
@@ -80,6 +80,19 @@ moe_status draw_a_training_loss(struct report *report, int32_t frame, struct plo
     plot = NULL;
 out:
     plot_free(plot);
+    return status;
+}
+
+/* Whether losses of these runs can be laid over the published ones: only data of the same entropy, that of
+ * uniform tokens of the published vocabulary (not so in the smoke tier). */
+static moe_status is_comparable(struct report *report, double floor, bool *out_comparable, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct published *p = NULL;
+    double vocabulary = 0.0;
+    moe_try(report_published(report, "A", &p, err));
+    moe_try(published_number(p, "setup.vocabulary", &vocabulary, err));
+    *out_comparable = fabs(floor - log(vocabulary)) < 1e-6;
+out:
     return status;
 }
 
@@ -152,7 +165,7 @@ out:
 
 /* The two panels of one protocol, left: as reported, right: cross-entropy. */
 static moe_status add_validation_row(struct report *report, struct plot *plot, int32_t row, int32_t protocol,
-                                     const char *title, double floor, moe_err *err) {
+                                     const char *title, double floor, bool published, moe_err *err) {
     moe_status status = MOE_OK;
     static const char *const series[] = {"eval_loss", "eval_ce"};
     static const char *const what[] = {"loss as reported", "cross-entropy alone"};
@@ -163,9 +176,9 @@ static moe_status add_validation_row(struct report *report, struct plot *plot, i
         const struct plot_panel_spec spec = loss_panel(panel_title, k == 0 ? "nats per token" : NULL);
         plot_set_panel(plot, panel, &spec);
         add_floor(plot, panel, floor);
-        if (protocol == 0 && k == 1) moe_try(add_published_curves(report, plot, panel, err));
-        moe_try(source_a_curves(report, plot, panel, protocol, 0, series[k], DASH_SOLID, err));
-        if (protocol == 0 && k == 0) moe_try(add_published_best(report, plot, panel, err));
+        if (published && k == 1) moe_try(add_published_curves(report, plot, panel, err));
+        moe_try(source_a_curves(report, plot, panel, protocol, 0, series[k], DASH_SOLID, NAN, err));
+        if (published && k == 0) moe_try(add_published_best(report, plot, panel, err));
     }
     plot_link_values(plot, 2 * row, 2 * row + 1);
 out:
@@ -178,16 +191,22 @@ moe_status draw_a_validation_loss(struct report *report, int32_t frame, struct p
     struct plot *plot = NULL;
     char seeds[32];
     char note[512];
+    bool comparable = false;
     double floors[SOURCE_A_PROTOCOLS];
     (void)frame;
+    for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++)
+        moe_try(floor_of(report, p, &floors[p], err));
+    moe_try(is_comparable(report, floors[0], &comparable, err));
     source_a_seeds(report, seeds, sizeof seeds);
     snprintf(note, sizeof note,
              "Mean and 95 %% interval over %s, as far as every seed trained; thin lines: single seeds "
              "beyond. As published, "
-             "the reported loss of the MoE models contains their auxiliary loss; under the corrected "
-             "protocol both columns "
-             "are the same quantity. The published values are of one seed.",
-             seeds);
+             "the reported loss of the MoE models contains their auxiliary loss (and of strong_reg its label "
+             "smoothing); "
+             "under the corrected protocol both columns are the same quantity. %s",
+             seeds,
+             comparable ? "The published values are of one seed."
+                        : "The published losses belong to other data and are not shown.");
     moe_try(plot_new(&(struct plot_layout){.title = "Validation loss by epoch",
                                            .note = note,
                                            .width = STYLE_PAGE_WIDTH,
@@ -201,14 +220,14 @@ moe_status draw_a_validation_loss(struct report *report, int32_t frame, struct p
     struct plot_pen best = curve;
     curve.marker = MARKER_NONE;
     best.width = 0.0;
-    plot_add_legend(plot, "published curve", GEOM_LINE, &curve);
-    plot_add_legend(plot, "published best", GEOM_POINTS, &best);
-    for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++)
-        moe_try(floor_of(report, p, &floors[p], err));
+    if (comparable) {
+        plot_add_legend(plot, "published curve", GEOM_LINE, &curve);
+        plot_add_legend(plot, "published best", GEOM_POINTS, &best);
+    }
     add_floor_legend(plot, floors);
-    moe_try(add_validation_row(report, plot, 0, 0, "as published", NAN, err));
-    moe_try(add_validation_row(report, plot, 1, 0, "down to the entropy", floors[0], err));
-    moe_try(add_validation_row(report, plot, 2, 1, "corrected", floors[1], err));
+    moe_try(add_validation_row(report, plot, 0, 0, "as published", NAN, comparable, err));
+    moe_try(add_validation_row(report, plot, 1, 0, "down to the entropy", floors[0], comparable, err));
+    moe_try(add_validation_row(report, plot, 2, 1, "corrected", floors[1], false, err));
     *out_plot = plot;
     plot = NULL;
 out:

@@ -56,7 +56,7 @@ static moe_status add_entropy_row(struct report *report, struct plot *plot, int3
             for (int32_t l = 0; l < SOURCE_A_LAYERS; l++) {
                 snprintf(series, sizeof series, "token_entropy.%d", layers[l]);
                 moe_try(source_a_curves(report, plot, panel, protocol, 1, series,
-                                        l == 0 ? DASH_SOLID : DASH_DASHED, err));
+                                        l == 0 ? DASH_SOLID : DASH_DASHED, maximum, err));
             }
             continue;
         }
@@ -69,7 +69,7 @@ static moe_status add_entropy_row(struct report *report, struct plot *plot, int3
             range = NULL;
         }
         snprintf(series, sizeof series, "usage_entropy.%d", layers[k]);
-        moe_try(source_a_curves(report, plot, panel, protocol, 1, series, DASH_SOLID, err));
+        moe_try(source_a_curves(report, plot, panel, protocol, 1, series, DASH_SOLID, maximum, err));
     }
     plot_link_values(plot, 3 * protocol, 3 * protocol + 1);
 out:
@@ -228,7 +228,7 @@ static void set_usage_panel(struct plot *plot, int32_t row, int32_t column, int3
     spec.position.num_names = experts;
     spec.position.label = row == 2 * SOURCE_A_PROTOCOLS - 1 ? position_label : NULL;
     spec.value.label = column == 0 ? label : NULL;
-    spec.value.zero = true;
+    spec.value.min = 0.0; /* an interval may reach below; no share does */
     spec.value.max = top;
     plot_set_panel(plot, row * MOE_EXPERIMENTS + column, &spec);
     plot_link_values(plot, 0, row * MOE_EXPERIMENTS + column);

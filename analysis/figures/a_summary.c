@@ -31,8 +31,9 @@ static void add_point(struct plot *plot, int32_t panel, int32_t experiment, int3
                                           .pen = kind_pen(kind)});
 }
 
+/* least: where the axis begins, NaN = free. */
 static void set_panel(struct plot *plot, int32_t panel, const char *title, const char *label,
-                      double reference) {
+                      double reference, double least) {
     const struct plot_pen line = source_a_reference_pen();
     struct plot_panel_spec spec = {
         .title = title, .position = plot_axis_auto(), .value = plot_axis_auto(), .horizontal = true};
@@ -40,6 +41,7 @@ static void set_panel(struct plot *plot, int32_t panel, const char *title, const
     spec.position.num_names = SOURCE_A_EXPERIMENTS;
     spec.position.hidden = panel % 3 > 0;
     spec.value.label = label;
+    spec.value.min = least;
     plot_set_panel(plot, panel, &spec);
     if (!isnan(reference)) plot_add_reference(plot, panel, reference, &line);
 }
@@ -89,9 +91,9 @@ out:
 
 static moe_status add_losses(struct report *report, struct plot *plot, moe_err *err) {
     moe_status status = MOE_OK;
-    set_panel(plot, 0, "reported loss", "minus dense (nats)", 0.0);
-    set_panel(plot, 1, "cross-entropy alone", "minus dense (nats)", 0.0);
-    set_panel(plot, 2, "cross-entropy, corrected", "minus dense (nats)", 0.0);
+    set_panel(plot, 0, "reported loss", "minus dense (nats)", 0.0, NAN);
+    set_panel(plot, 1, "cross-entropy alone", "minus dense (nats)", 0.0, NAN);
+    set_panel(plot, 2, "cross-entropy, corrected", "minus dense (nats)", 0.0, NAN);
     moe_try(add_published_differences(report, plot, 0, false, err));
     moe_try(add_differences(report, plot, 0, 0, "best_loss", 1, 2, err));
     moe_try(add_published_differences(report, plot, 1, true, err));
@@ -105,8 +107,8 @@ out:
 static moe_status add_speed(struct report *report, struct plot *plot, moe_err *err) {
     moe_status status = MOE_OK;
     double dense = 0.0;
-    set_panel(plot, 3, "tokens per second", "relative to dense", 1.0);
-    set_panel(plot, 4, "backward / forward", "ratio of seconds", 1.0);
+    set_panel(plot, 3, "tokens per second", "relative to dense", 1.0, 0.0);
+    set_panel(plot, 4, "backward / forward", "ratio of seconds", 1.0, 0.0);
     moe_try(source_a_published(report, "key_numbers", 0, "tokens_per_second", &dense, err));
     for (int32_t e = 0; e < SOURCE_A_EXPERIMENTS; e++) {
         double tokens = 0.0;
@@ -181,7 +183,7 @@ static moe_status add_balance(struct report *report, struct plot *plot, moe_err 
     int32_t layers[SOURCE_A_LAYERS];
     const double experts = source_a_group(report, 1, 0).files[0].info.axes.experts;
     moe_try(source_a_layers(report, layers, err));
-    set_panel(plot, 5, "largest expert", "share of slots (%)", 100.0 / experts);
+    set_panel(plot, 5, "largest expert", "share of slots (%)", 100.0 / experts, NAN);
     for (int32_t e = 1; e < SOURCE_A_EXPERIMENTS; e++) {
         double published = 0.0;
         moe_try(published_largest(report, e, layers, &published, err));

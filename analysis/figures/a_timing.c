@@ -39,7 +39,7 @@ static void set_bar_panel(struct plot *plot, int32_t panel, int32_t column, cons
     spec.position.num_names = SOURCE_A_EXPERIMENTS;
     spec.position.hidden = column > 0;
     spec.value.label = label;
-    spec.value.zero = true;
+    spec.value.min = 0.0; /* an interval may reach below; no time does */
     plot_set_panel(plot, panel, &spec);
 }
 
@@ -138,7 +138,7 @@ moe_status draw_a_timing(struct report *report, int32_t frame, struct plot **out
     (void)frame;
     source_a_seeds(report, seeds, sizeof seeds);
     snprintf(note, sizeof note,
-             "Sums over the steps of an epoch, mean over epochs; ours: mean over %s, error bars: 95 %% "
+             "Sums over the steps of an epoch, median of the epochs; ours: mean over %s, error bars: 95 %% "
              "interval. The axes of "
              "the upper row differ: the machines do. The published clocks did not wait for the device, so "
              "work started in "
@@ -200,7 +200,7 @@ moe_status draw_a_throughput(struct report *report, int32_t frame, struct plot *
     (void)frame;
     source_a_seeds(report, seeds, sizeof seeds);
     snprintf(note, sizeof note,
-             "Training tokens over wall clock of the steps, mean over epochs; ours: mean over %s, error "
+             "Training tokens over wall clock of the steps, median of the epochs; ours: mean over %s, error "
              "bars: 95 %% "
              "interval. Ratios are taken seed by seed.",
              seeds);

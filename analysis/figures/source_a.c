@@ -33,7 +33,8 @@ const struct figure source_a_figures[] = {
      "for the device; ours do.",
      &source_a_need, draw_a_timing, NULL},
     {"a-throughput", "A", "Training throughput",
-     "Training tokens per second, and relative to the dense model.", &source_a_need, draw_a_throughput, NULL},
+     "Training tokens per second, and relative to the dense model; the median of the epochs of each run.",
+     &source_a_need, draw_a_throughput, NULL},
     {"a-entropy", "A", "Entropy of routing by epoch",
      "Entropy of the experts' shares of all validation tokens (left, middle), and mean entropy of the "
      "router's "
@@ -104,7 +105,8 @@ out:
 }
 
 moe_status source_a_curves(struct report *report, struct plot *plot, int32_t panel, int32_t protocol,
-                           int32_t from, const char *series, enum plot_dash dash, moe_err *err) {
+                           int32_t from, const char *series, enum plot_dash dash, double ceiling,
+                           moe_err *err) {
     moe_status status = MOE_OK;
     struct series_group g = {0};
     for (int32_t e = from; e < SOURCE_A_EXPERIMENTS; e++) {
@@ -128,6 +130,8 @@ moe_status source_a_curves(struct report *report, struct plot *plot, int32_t pan
         }
         pen.dash = dash;
         if (dash != DASH_SOLID) pen.marker = MARKER_NONE;
+        for (int32_t i = 0; i < g.common; i++)
+            if (g.high[i] > ceiling) g.high[i] = ceiling;
         const bool band = g.seeds > 1 && dash == DASH_SOLID;
         plot_add_series(plot, panel,
                         &(struct plot_series){.geom = GEOM_LINE,

@@ -41,9 +41,11 @@ moe_status source_a_published(struct report *report, const char *before, int32_t
 moe_status source_a_legend(struct plot *plot, int32_t from, enum plot_geom geom, moe_err *err);
 
 /* Draws the series of experiments [from, 5) into a panel: mean and interval over the epochs that all seeds
- * reached, and thin lines of the single seeds beyond. dash: of the mean. */
+ * reached, and thin lines of the single seeds beyond. dash: of the mean. ceiling: the largest value that
+ * can be, at which intervals are cut; NaN = none. */
 moe_status source_a_curves(struct report *report, struct plot *plot, int32_t panel, int32_t protocol,
-                           int32_t from, const char *series, enum plot_dash dash, moe_err *err);
+                           int32_t from, const char *series, enum plot_dash dash, double ceiling,
+                           moe_err *err);
 
 /* "5 seeds" or "3 to 5 seeds": how many runs each experiment has. */
 void source_a_seeds(const struct report *report, char *out, size_t size);

@@ -34,7 +34,7 @@ static void test_format(void **state) {
     format_is(-1.5, 1,
               "\xe2\x88\x92"
               "1.5");
-    format_is(9999.0, 0, "9999");
+    format_is(9999.0, 0, "9,999");
     format_is(68825.0, 0, "68,825");
     format_is(1234567.25, 2, "1,234,567.25");
     format_is(-17286656.0, 0,
