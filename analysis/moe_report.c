@@ -8,12 +8,15 @@
 
 #include "analysis/claims_command.h"
 #include "analysis/figure.h"
+#include "analysis/weave.h"
+#include "analysis/weave_command.h"
 
 const char *argp_program_version = "moe-report " MOE_VERSION;
 
 static const char usage_args[] = "runs ls|show|diff|digest|verify [FILE...]\n"
                                  "table ID...\n"
                                  "figure ID...\n"
+                                 "claims|weave [OPTION...]\n"
                                  "all";
 
 static const char usage_doc[] =
@@ -26,21 +29,27 @@ static const char usage_doc[] =
     "  runs verify FILE...      recomputes digest and routing measures and compares\n"
     "  table ID... | --all      prints tables (--list: which there are)\n"
     "  figure ID... | --all     draws figures into files (--list: which there are)\n"
-    "  all                      draws all figures\n"
-    "  claims                   judges the published claims\n"
+    "  claims                   judges the published claims; options: --source A, --format text|json,\n"
+    "                           --protocol P, --runs, --tier, --paper\n"
+    "  weave                    writes the report; options: --figures FOLDER, --out FOLDER, --check (only\n"
+    "                           compares), --runs, --tier, --paper\n"
+    "  all                      draws all figures and writes the report\n"
     "\n"
     "Runs are looked for below runs/reference unless --runs says otherwise. A report is made from one tier "
     "at a time, the "
     "largest that is there. Exit status: 0 done, 1 failed (runs diff: the contents differ), 2 wrong usage.";
 
-enum { OPTION_PAPER = 256, OPTION_FORMAT, OPTION_ALL, OPTION_LIST };
+enum { OPTION_PAPER = 256, OPTION_REPORT, OPTION_FORMAT, OPTION_ALL, OPTION_LIST };
 
 static const struct argp_option argp_options[] = {
     {"runs", 'r', "PATH", 0,
      "Folder with run files, or a run file; may be repeated (default: runs/reference)", 0},
     {"tier", 't', "TIER", 0, "Tier of the runs: smoke, desk, gpu or full (default: the largest there is)", 0},
     {"out", 'o', "FOLDER", 0, "Where figures are written (default: figures)", 0},
-    {"paper", OPTION_PAPER, "FOLDER", 0, "Folder with published/ (default: paper)", 0},
+    {"paper", OPTION_PAPER, "FOLDER", 0,
+     "Folder with chapters, claims and published numbers (default: paper)", 0},
+    {"report", OPTION_REPORT, "FOLDER", 0,
+     "Where `all` writes report.md and report.html (default: that of --paper)", 0},
     {"format", OPTION_FORMAT, "FORMAT", 0, "Of tables: text, markdown or csv (default: text)", 0},
     {"all", OPTION_ALL, NULL, 0, "All tables or figures", 0},
     {"list", OPTION_LIST, NULL, 0, "List tables or figures", 0},
@@ -73,6 +82,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
         return 0;
     case OPTION_PAPER:
         o->paper_dir = arg;
+        return 0;
+    case OPTION_REPORT:
+        o->report_dir = arg;
         return 0;
     case OPTION_FORMAT:
         parse_format(arg, o, state);
@@ -168,10 +180,18 @@ out:
 }
 
 static moe_status command_all(const struct options *o, moe_err *err) {
-    struct options all = *o;
-    all.all = true;
-    all.list = false;
-    return command_figure(&all, err);
+    moe_status status = MOE_OK;
+    struct report *report = NULL;
+    const char *folder = o->report_dir != NULL ? o->report_dir : o->paper_dir;
+    moe_check(o->num_args == 1, err, MOE_EUSAGE, "all: takes no arguments");
+    moe_try(open_report(o, &report, err));
+    for (int32_t i = 0; figure_at(i) != NULL; i++)
+        moe_try(draw(report, o, figure_at(i), err));
+    moe_try(weave_write(&(struct weave_request){report, o->figures_dir, folder}, err));
+    printf("%s/report.md\n%s/report.html\n", folder, folder);
+out:
+    report_close(report);
+    return status;
 }
 
 struct command {
@@ -187,6 +207,7 @@ struct own_command {
 
 static const struct own_command own_commands[] = {
     {"claims", claims_command},
+    {"weave", weave_command},
 };
 
 static const struct command commands[] = {

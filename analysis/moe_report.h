@@ -14,6 +14,7 @@ struct options {
     const char *tier;
     const char *paper_dir;
     const char *figures_dir;
+    const char *report_dir; /* NULL = paper_dir */
     enum table_format format;
     bool all, list;
     char **args; /* command and its arguments */

@@ -225,7 +225,18 @@ static void draw_line_series(const struct page *page, const struct panel *panel,
     }
 }
 
-/* Error bar of point i with caps, across the value axis. */
+/* One end of an error bar at a value: the bar's end on the page, and a cap across it unless it is cut at the
+ * axis's. */
+static void error_bar_end(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                          double position, double value, double *x, double *y) {
+    const double kept = fmin(fmax(value, f->value.min), f->value.max);
+    const double cap_x = panel->spec.horizontal ? 0.0 : 2.5;
+    const double cap_y = panel->spec.horizontal ? 2.5 : 0.0;
+    map(panel, f, position, kept, x, y);
+    if (kept == value) straight_line(page, *x - cap_x, *y - cap_y, *x + cap_x, *y + cap_y);
+}
+
+/* Error bar of point i, across the value axis. */
 static void draw_error_bar(const struct page *page, const struct panel *panel, const struct panel_frame *f,
                            const struct plot_series *s, int32_t i, struct plot_colour colour) {
     if (s->low == NULL || s->high == NULL || !drawable(panel, s->position[i], s->low[i]) ||
@@ -235,14 +246,10 @@ static void draw_error_bar(const struct page *page, const struct panel *panel, c
     double y1;
     double x2;
     double y2;
-    map(panel, f, s->position[i], s->low[i], &x1, &y1);
-    map(panel, f, s->position[i], s->high[i], &x2, &y2);
     set_line(page, &(struct plot_pen){.colour = colour, .width = 1.3});
+    error_bar_end(page, panel, f, s->position[i], s->low[i], &x1, &y1);
+    error_bar_end(page, panel, f, s->position[i], s->high[i], &x2, &y2);
     straight_line(page, x1, y1, x2, y2);
-    const double cap_x = panel->spec.horizontal ? 0.0 : 2.5;
-    const double cap_y = panel->spec.horizontal ? 2.5 : 0.0;
-    straight_line(page, x1 - cap_x, y1 - cap_y, x1 + cap_x, y1 + cap_y);
-    straight_line(page, x2 - cap_x, y2 - cap_y, x2 + cap_x, y2 + cap_y);
 }
 
 /* Text on a white edge: it stays legible where it meets a line. */
