@@ -102,12 +102,13 @@ static bool tier_allows(const struct claim *claim, const char *tier) {
     return false;
 }
 
+/* The sentence begins with a capital and ends with a full stop. */
 static moe_status not_tested(struct claim_result *result, const char *why, moe_err *err) {
     struct text t = {0};
-    result->verdict = VERDICT_NOT_TESTED;
-    text_append(&t, "Not tested: %s", why);
     const size_t length = strlen(why);
-    if (length == 0 || why[length - 1] != '.') text_append(&t, ".");
+    result->verdict = VERDICT_NOT_TESTED;
+    text_append(&t, "%s%s", why, length > 0 && why[length - 1] == '.' ? "" : ".");
+    if (t.data != NULL && t.data[0] >= 'a' && t.data[0] <= 'z') t.data[0] = (char)(t.data[0] - 'a' + 'A');
     return text_take(&t, &result->reason, err);
 }
 

@@ -31,18 +31,25 @@ static void append_unit(struct text *t, const struct claim_test *test) {
     if (test->unit[0] != '\0') text_append(t, " %s", test->unit);
 }
 
-/* Decimals that show how the ends of a region differ from the estimate: at least those of the test. */
+/* An end of a region: with the digits of the test, but plain when it is a whole number. */
+static void append_end(struct text *t, double value, int32_t digits) {
+    claim_append_number(t, value, value == floor(value) ? 0 : digits);
+}
+
 static void append_region(struct text *t, const struct claim_result *r) {
     const struct verdict_region *region = &r->part.region;
     const int32_t digits = r->test->digits;
-    if (isfinite(region->low) && isfinite(region->high)) {
+    if (region->low == region->high) {
+        text_append(t, "exactly ");
+        append_end(t, region->low, digits);
+    } else if (isfinite(region->low) && isfinite(region->high)) {
         text_append(t, "between ");
-        claim_append_number(t, region->low, digits);
+        append_end(t, region->low, digits);
         text_append(t, " and ");
-        claim_append_number(t, region->high, digits);
+        append_end(t, region->high, digits);
     } else {
         text_append(t, isfinite(region->low) ? "more than " : "less than ");
-        claim_append_number(t, isfinite(region->low) ? region->low : region->high, digits);
+        append_end(t, isfinite(region->low) ? region->low : region->high, digits);
     }
 }
 

@@ -57,7 +57,6 @@ static moe_status weave_chapters(struct weaver *weaver, struct text *out, moe_er
     moe_check(folder != NULL, err, MOE_ENOMEM, "no memory for a path");
     count = scandir(folder, &entries, chapters_only, alphasort);
     moe_check(count > 0, err, MOE_ENOTFOUND, "%s: no chapters (*.md) there", folder);
-    text_append(out, "%s", head);
     for (int i = 0; i < count; i++) {
         path = path_join(folder, entries[i]->d_name);
         moe_check(path != NULL, err, MOE_ENOMEM, "no memory for a path");
@@ -84,9 +83,10 @@ moe_status weave_build(const struct weave_request *request, struct woven *out, m
     moe_try(file_make_folders(request->out_dir, err));
     moe_try(relative_path(request->figures_dir, request->out_dir, &link, err));
     weaver.figures_link = link;
+    text_append(&markdown, "%s", head);
     moe_try(weave_chapters(&weaver, &markdown, err));
     moe_try(text_take(&markdown, &out->markdown, err));
-    moe_try(weave_page(out->markdown, request->out_dir, &out->html, err));
+    moe_try(weave_page(out->markdown + strlen(head), request->out_dir, &out->html, err));
 out:
     text_free(&markdown);
     free(link);

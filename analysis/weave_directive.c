@@ -91,7 +91,10 @@ static moe_status find_result(struct weaver *w, const struct directive *d, const
     struct claim_results *all = NULL;
     const struct claim *claim = NULL;
     moe_err cause = {0};
-    moe_try(judged(w, d->arguments[0][0] - 'A', d->place, &all, err));
+    const int source = d->arguments[0][0] - 'A';
+    moe_check(source >= 0 && source < 4, err, MOE_ENOTFOUND, "%s: no claim %s: ids begin with A, B, C or D",
+              d->place, d->arguments[0]);
+    moe_try(judged(w, source, d->place, &all, err));
     status = ledger_find(all->ledger, d->arguments[0], &claim, &cause);
     moe_check(status == MOE_OK, err, status, "%s: %s", d->place, cause.message);
     *out = claims_result(all, claim, d->arguments[1]);

@@ -5,6 +5,8 @@
 
 #include "analysis/plot_axis.h"
 
+#define NBSP "\xc2\xa0" /* a number and what belongs to it stay on one line */
+
 moe_status number_format_parse(const char *text, const char *place, struct number_format *out, moe_err *err) {
     moe_status status = MOE_OK;
     static const char *const styles[] = {[STYLE_MEAN_CI] = "ci",
@@ -48,7 +50,7 @@ static void append_plain(struct text *out, const struct number_format *format, d
 
 void number_append(struct text *out, const struct number_format *format, double value) {
     append_plain(out, format, value, format->sign);
-    if (format->percent) text_append(out, " %%");
+    if (format->percent) text_append(out, NBSP "%%");
 }
 
 void number_append_estimate(struct text *out, const struct number_format *format,
@@ -65,9 +67,9 @@ void number_append_estimate(struct text *out, const struct number_format *format
     } else {
         append_plain(out, format, e->value, format->sign);
         if (format->style == STYLE_MEAN_CI && interval) {
-            text_append(out, " \xc2\xb1 ");
+            text_append(out, NBSP "\xc2\xb1" NBSP);
             append_plain(out, format, 0.5 * (e->high - e->low), false);
         }
     }
-    if (format->percent) text_append(out, " %%");
+    if (format->percent) text_append(out, NBSP "%%");
 }

@@ -102,11 +102,11 @@ static moe_status add_heading(cmark_node *heading, struct contents *contents, mo
         title = NULL;
         goto out;
     }
-    if (level < 2 || level > 3) goto out;
+    if (level < 2) goto out;
     markdown_slug(title, &slug);
     text_append(&anchor, "<a id=\"%s\"></a>", slug.data != NULL ? slug.data : "");
     moe_check(!slug.failed && !anchor.failed, err, MOE_ENOMEM, "no memory for a heading");
-    add_entry(contents, level, slug.data != NULL ? slug.data : "", title);
+    if (level <= 3) add_entry(contents, level, slug.data != NULL ? slug.data : "", title);
     moe_try(put_raw(heading, true, true, anchor.data, err));
 out:
     free(title);
@@ -115,26 +115,93 @@ out:
     return status;
 }
 
+/* ---------------------------------------------------------------- captions and verdicts */
+
+static const struct {
+    const char *word, *open;
+} verdict_tags[] = {
+    {"reproduced", "<span class=\"yes\">"},    {"holds as printed", "<span class=\"yes\">"},
+    {"contradicted", "<span class=\"no\">"},   {"impossible as printed", "<span class=\"no\">"},
+    {"inconclusive", "<span class=\"open\">"}, {"not tested", "<span class=\"none\">"},
+};
+
+/* Gives a bold verdict its colour. */
+static moe_status colour_verdict(cmark_node *strong, moe_err *err) {
+    moe_status status = MOE_OK;
+    cmark_node *text = cmark_node_first_child(strong);
+    cmark_node *span = NULL;
+    if (text == NULL || cmark_node_next(text) != NULL || cmark_node_get_type(text) != CMARK_NODE_TEXT)
+        return MOE_OK;
+    for (size_t i = 0; i < sizeof verdict_tags / sizeof verdict_tags[0]; i++) {
+        if (strcmp(cmark_node_get_literal(text), verdict_tags[i].word) != 0) continue;
+        span = cmark_node_new(CMARK_NODE_CUSTOM_INLINE);
+        moe_check(span != NULL && cmark_node_set_on_enter(span, verdict_tags[i].open) == 1 &&
+                      cmark_node_set_on_exit(span, "</span>") == 1 &&
+                      cmark_node_append_child(span, text) == 1 && cmark_node_append_child(strong, span) == 1,
+                  err, MOE_ENOMEM, "cannot colour a verdict");
+        span = NULL;
+        break;
+    }
+out:
+    if (span != NULL) cmark_node_free(span);
+    return status;
+}
+
+/* A paragraph that is one node of this type: all emphasis is a caption, an image a figure. */
+static bool is_only(cmark_node *paragraph, cmark_node_type type) {
+    cmark_node *only = cmark_node_first_child(paragraph);
+    return only != NULL && cmark_node_next(only) == NULL && cmark_node_get_type(only) == type;
+}
+
+static moe_status wrap(cmark_node *node, const char *open, moe_err *err) {
+    const moe_status status = put_raw(node, false, true, open, err);
+    return status != MOE_OK ? status : put_raw(node, false, false, "</div>", err);
+}
+
 /* ---------------------------------------------------------------- the page */
 
-/* Dresses the tree: images inside, anchors at headings, boxes that scroll around tables. */
+/* Dresses one node. Nodes may be added around and inside it; it stays itself. */
+static moe_status dress_node(cmark_node *node, const char *folder, struct contents *contents, moe_err *err) {
+    switch (cmark_node_get_type(node)) {
+    case CMARK_NODE_HEADING:
+        return add_heading(node, contents, err);
+    case CMARK_NODE_IMAGE:
+        return inline_image(node, folder, err);
+    case CMARK_NODE_PARAGRAPH:
+        if (is_only(node, CMARK_NODE_IMAGE)) return wrap(node, "<div class=\"figure\" tabindex=\"0\">", err);
+        return is_only(node, CMARK_NODE_EMPH) ? wrap(node, "<div class=\"caption\">", err) : MOE_OK;
+    case CMARK_NODE_STRONG:
+        return colour_verdict(node, err);
+    default:
+        if (strcmp(cmark_node_get_type_string(node), "table") != 0) return MOE_OK;
+        return wrap(node, "<div class=\"scroll\" tabindex=\"0\">", err);
+    }
+}
+
+/* Dresses the tree: images inside, anchors at headings, boxes that scroll around tables. The nodes are listed
+ * first, since the tree changes on the way. */
 static moe_status dress(cmark_node *document, const char *folder, struct contents *contents, moe_err *err) {
     moe_status status = MOE_OK;
+    cmark_node **nodes = NULL;
+    size_t count = 0, capacity = 0;
     cmark_iter *iter = cmark_iter_new(document);
     for (cmark_event_type event; (event = cmark_iter_next(iter)) != CMARK_EVENT_DONE;) {
-        cmark_node *node = cmark_iter_get_node(iter);
-        const bool table = strcmp(cmark_node_get_type_string(node), "table") == 0;
-        if (event == CMARK_EVENT_EXIT) {
-            if (cmark_node_get_type(node) == CMARK_NODE_HEADING) moe_try(add_heading(node, contents, err));
-            if (cmark_node_get_type(node) == CMARK_NODE_IMAGE) moe_try(inline_image(node, folder, err));
-            if (table) moe_try(put_raw(node, false, true, "<div class=\"scroll\" tabindex=\"0\">", err));
-            if (table) moe_try(put_raw(node, false, false, "</div>", err));
+        if (event != CMARK_EVENT_ENTER) continue;
+        if (count == capacity) {
+            capacity = capacity == 0 ? 1024 : 2 * capacity;
+            cmark_node **grown = realloc(nodes, capacity * sizeof(cmark_node *));
+            moe_check(grown != NULL, err, MOE_ENOMEM, "no memory for a page");
+            nodes = grown;
         }
+        nodes[count++] = cmark_iter_get_node(iter);
     }
+    for (size_t i = 0; i < count; i++)
+        moe_try(dress_node(nodes[i], folder, contents, err));
     for (; contents->level > 1; contents->level--)
         text_append(&contents->nav, "</ol>");
 out:
     cmark_iter_free(iter);
+    free(nodes);
     return status;
 }
 
@@ -147,16 +214,13 @@ moe_status weave_page(const char *markdown, const char *folder, char **out_html,
     moe_try(markdown_parse(markdown, strlen(markdown), &document, err));
     moe_try(dress(document, folder, &contents, err));
     moe_try(markdown_html(document, &body, err));
+    const char *nav = contents.nav.data != NULL ? contents.nav.data : "";
     text_append(&page, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
     append_escaped(&page, contents.title != NULL ? contents.title : "Report");
-    text_append(&page, "</title>\n<style>\n");
-    text_append_bytes(&page, weave_style, strlen(weave_style));
-    text_append(&page, "</style>\n</head>\n<body>\n<nav><details open><summary>Contents</summary>\n");
-    text_append(&page, "%s", contents.nav.data != NULL ? contents.nav.data : "");
-    text_append(&page, "</details></nav>\n<main>\n");
-    text_append_bytes(&page, body, strlen(body));
-    text_append(&page, "</main>\n</body>\n</html>\n");
+    text_append(&page, "</title>\n<style>\n%s</style>\n</head>\n<body>\n", weave_style);
+    text_append(&page, "<nav class=\"top\"><details><summary>Contents</summary>\n%s</details></nav>\n", nav);
+    text_append(&page, "<nav class=\"side\">\n%s</nav>\n<main>\n%s</main>\n</body>\n</html>\n", nav, body);
     moe_check(!contents.nav.failed, err, MOE_ENOMEM, "no memory for the contents");
     moe_try(text_take(&page, out_html, err));
 out:

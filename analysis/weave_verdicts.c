@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "analysis/plot_axis.h"
+#include "analysis/weave_markdown.h"
 
 #define DASH "\xe2\x80\x93"
 
@@ -22,7 +23,8 @@ const char *verdict_in_setting(const struct claim_result *result) {
 /* Text inside a cell of a table. */
 static void append_cell(struct text *out, const char *text) {
     for (const char *c = text; *c != '\0'; c++)
-        text_append(out, "%s%c", *c == '|' || *c == '_' || *c == '*' || *c == '[' ? "\\" : "", *c);
+        text_append(out, "%s%c", *c == '|' || *c == '_' || *c == '*' || *c == '[' || *c == '<' ? "\\" : "",
+                    *c);
 }
 
 static void append_result(struct text *out, const struct claim_result *r) {
@@ -64,7 +66,9 @@ moe_status verdicts_table(const struct claim_results *all, const char *first, co
     for (int32_t i = from; i <= to; i++) {
         const struct claim *claim = &all->ledger->claims[i];
         const int number = (int)strcspn(claim->id + 2, "-") + 2; /* "A-20" of "A-20-parameters.dense" */
-        text_append(out, "| %.*s | ", number, claim->id);
+        text_append(out, "| [%.*s](#", number, claim->id);
+        markdown_slug(claim->id, out);
+        text_append(out, ") | ");
         append_cell(out, claim->statement);
         text_append(out, " | ");
         for (size_t s = 0; s < 3; s++)
@@ -81,17 +85,16 @@ void verdicts_evidence(const struct claim_results *all, struct text *out) {
         const struct claim_result *r = &all->results[i];
         if (r->claim != claim) {
             claim = r->claim;
-            text_append(out, "%s- `%s` (%s; ", i > 0 ? "\n" : "", claim->id, claim_kind_word(claim->kind));
-            append_cell(out, claim->place);
-            text_append(out, "): ");
+            text_append(out, "%s#### %s\n\n", i > 0 ? "\n" : "", claim->id);
             append_cell(out, claim->statement);
-            if (claim->note[0] != '\0') {
-                text_append(out, " ");
-                append_cell(out, claim->note);
-            }
-            text_append(out, "\n");
+            text_append(out, " (%s; ", claim_kind_word(claim->kind));
+            append_cell(out, claim->place);
+            text_append(out, ".)");
+            if (claim->note[0] != '\0') text_append(out, " ");
+            append_cell(out, claim->note);
+            text_append(out, "\n\n");
         }
-        text_append(out, "  - %s: **%s**. ", r->setting, verdict_in_setting(r));
+        text_append(out, "- %s: **%s**. ", r->setting, verdict_in_setting(r));
         append_cell(out, r->reason);
         text_append(out, "\n");
     }
@@ -154,17 +157,22 @@ out:
     return status;
 }
 
-/* "3", or "3 to 5" where experiments differ in their number of seeds. */
-static void append_seeds(const struct run_list *runs, struct text *out) {
-    int32_t least = 0, most = 0;
+/* The runs of the ledger's suite: how many, and seeds per experiment and protocol: "3", or "3 to 5". */
+static int32_t count_runs(const struct claim_results *all, struct text *seeds) {
+    const struct run_list *runs = all->names.report->runs;
+    int32_t count = 0, least = 0, most = 0;
     for (int32_t i = 0; i < run_list_count(runs);) {
         const struct run_info *info = &run_list_at(runs, i)->info;
         const int32_t n = run_list_group(runs, info->suite, info->experiment, info->protocol).n;
-        if (i == 0 || n < least) least = n;
-        if (n > most) most = n;
         i += n;
+        if (strcmp(info->suite, all->ledger->suite) != 0) continue;
+        if (count == 0 || n < least) least = n;
+        if (n > most) most = n;
+        count += n;
     }
-    text_append(out, least == most ? "%d" : "%d to %d", least, most);
+    text_append(seeds, "%d", least);
+    if (least != most) text_append(seeds, " to %d", most);
+    return count;
 }
 
 moe_status verdicts_fact(const struct claim_results *all, const char *name, const char *place,
@@ -174,11 +182,13 @@ moe_status verdicts_fact(const struct claim_results *all, const char *name, cons
     if (strcmp(name, "tier") == 0) {
         text_append(out, "%s", run_list_tier(runs));
     } else if (strcmp(name, "runs") == 0) {
-        text_append(out, "%d", run_list_count(runs));
+        struct text seeds = {0};
+        text_append(out, "%d", count_runs(all, &seeds));
+        text_free(&seeds);
     } else if (strcmp(name, "seeds") == 0) {
-        append_seeds(runs, out);
+        count_runs(all, out);
     } else if (strcmp(name, "level") == 0) {
-        text_append(out, "%.0f %%", 100.0 * VERDICT_LEVEL);
+        text_append(out, "%.0f\xc2\xa0%%", 100.0 * VERDICT_LEVEL);
     } else if (strcmp(name, "min_seeds") == 0) {
         text_append(out, "%d", VERDICT_MIN_SEEDS);
     } else if (strcmp(name, "claims") == 0) {

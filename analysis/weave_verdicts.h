@@ -13,7 +13,8 @@ const char *verdict_in_setting(const struct claim_result *result);
 moe_status verdicts_table(const struct claim_results *all, const char *first, const char *last,
                           const char *place, struct text *out, moe_err *err);
 
-/* Every claim with its place, kind, note, and the reason of each of its verdicts, as a list. */
+/* Every claim under a heading of its own (level 4, to which the table's ids link): statement, kind, place,
+ * note, and the reason of each of its verdicts. */
 void verdicts_evidence(const struct claim_results *all, struct text *out);
 
 /* A small table: how many claims came to which verdict in which setting. */
