@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "record/hdf.h"
-
 /* HDF5's core driver keeps the file in memory that these callbacks own; what it gives back on closing is the
  * file. */
 struct image {

@@ -3,9 +3,7 @@
 #ifndef RECORD_IMAGE_H
 #define RECORD_IMAGE_H
 
-#include <hdf5.h>
-
-#include "record/columns.h"
+#include "record/hdf.h"
 
 /* Creates the objects of a file in h5; `file` is its path, for messages. */
 typedef moe_status image_writer(hid_t h5, const struct run_table *table, const char *file, moe_err *err);

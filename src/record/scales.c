@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "record/hdf.h"
-
 /* Who refers to one scale. */
 struct user {
     hobj_ref_t dataset;

@@ -3,9 +3,7 @@
 #ifndef RECORD_SCALES_H
 #define RECORD_SCALES_H
 
-#include <hdf5.h>
-
-#include "record/columns.h"
+#include "record/hdf.h"
 
 /* Makes the step and /axes datasets scales of every dataset's dimensions. All datasets must exist. */
 moe_status scales_attach(hid_t h5, const struct run_axes *axes, const char *file, moe_err *err);

@@ -16,7 +16,7 @@ static hsize_t chunk_rows(int64_t rows, size_t row_bytes) {
 }
 
 static herr_t set_filters(hid_t properties, int rank, const hsize_t chunk[4]) {
-    enum { DEFLATE_LEVEL = 9 };
+    enum { DEFLATE_LEVEL = 6 };
     if (H5Pset_chunk(properties, rank, chunk) < 0 || H5Pset_shuffle(properties) < 0 ||
         H5Pset_deflate(properties, DEFLATE_LEVEL) < 0)
         return -1;

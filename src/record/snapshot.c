@@ -74,8 +74,8 @@ static void confine(uint64_t file_size, pid_t parent, int stream) {
         dup2(nowhere, STDERR_FILENO);
     }
     lower(RLIMIT_CORE, 0);
-    lower(RLIMIT_CPU, CPU_SECONDS + file_size / 10000000);
-    if (in_use > 0) lower(RLIMIT_AS, in_use + (UINT64_C(1) << 30) + 4 * file_size);
+    lower(RLIMIT_CPU, CPU_SECONDS + file_size / 2000000);
+    if (in_use > 0) lower(RLIMIT_AS, in_use + (UINT64_C(1) << 30) + 32 * file_size);
     alarm(WALL_SECONDS);
 }
 

@@ -156,7 +156,7 @@ static void test_flips_in_a_live_file_never_crash(void **state) {
     int opened = 0;
     (void)state;
     make_live(path, &bytes, &size);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 200; i++) {
         const size_t at = i < 100 ? (size_t)i * 7 : rng_below(key, (uint64_t)i, size);
         const unsigned char mask = (unsigned char)(1 + rng_below(key, (uint64_t)(5000 + i), 255));
         bytes[at] ^= mask;
@@ -170,8 +170,8 @@ static void test_flips_in_a_live_file_never_crash(void **state) {
         }
         bytes[at] ^= mask;
     }
-    print_message("%d of 300 still open\n", opened);
-    assert_true(opened < 300);
+    print_message("%d of 200 still open\n", opened);
+    assert_true(opened < 200);
     free(bytes);
 }
 
@@ -184,7 +184,7 @@ static void test_truncated_live_files_never_crash(void **state) {
     struct run_reader *r = NULL;
     (void)state;
     make_live(path, &bytes, &size);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 100; i++) {
         fix_write(path, bytes, i < 20 ? (size_t)i * 32 : rng_below(key, (uint64_t)i, size));
         if (!open_and_read(path, &why)) continue;
         assert_ok(run_reader_open(path, &r, err));

@@ -9,11 +9,11 @@
 
 #include "core/rng.h"
 
-enum { STEPS = 150, RUNS = 4, KILLS_MOST = 60 };
+enum { STEPS = 150, RUNS = 6, KILLS_MOST = 60 };
 
 struct told {
-    int64_t acknowledged; /* last step that commit returned for */
-    int64_t checkpoint;   /* last step that was saved: where a resumed trainer goes on */
+    volatile int64_t acknowledged; /* last step that commit returned for */
+    volatile int64_t checkpoint;   /* last step that was saved: where a resumed trainer goes on */
     bool sealed;
     char digest[65];
     moe_err err;
@@ -66,25 +66,35 @@ static void check_survivors(const char *path, const struct told *told) {
     run_reader_close(r);
 }
 
+/* Kills the worker: at times while it begins or recovers, else a moment after a step drawn ahead of its
+ * checkpoint. */
+static void kill_somewhere(pid_t pid, const struct told *told, struct rng_key key) {
+    enum { RECOVERY_US = 15000, MOMENT_US = 2000, STEPS_AHEAD = 30 };
+    const int64_t target = told->checkpoint + 1 + (int64_t)rng_below(key, 0, STEPS_AHEAD);
+    const bool recovering = rng_uniform(key, 4) < 0.3f;
+    siginfo_t ended = {0};
+    if (recovering)
+        usleep((useconds_t)rng_below(key, 2, RECOVERY_US));
+    else
+        while (told->acknowledged < target && ended.si_pid == 0)
+            waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT);
+    usleep((useconds_t)rng_below(key, 3, MOMENT_US));
+    kill(pid, SIGKILL);
+}
+
 /* One run, killed until it is done; returns how often. */
 static int run_with_kills(const char *path, bool moe, uint64_t seed, struct told *told) {
-    const struct rng_key key = {seed, RNG_TEST, 0};
     int how, kills = 0;
     memset(told, 0, sizeof *told);
     while (!told->sealed) {
-        /* at times during recovery, at times deep in the steps; longer with each kill, so that it ends */
-        const double span = rng_uniform(key, (uint64_t)kills * 2) < 0.3f ? 15e3 : 40e3 + 4e3 * kills;
-        const useconds_t wait = (useconds_t)(span * rng_uniform_double(key, (uint64_t)kills * 2 + 1));
+        const struct rng_key key = {seed, RNG_TEST, (uint32_t)kills};
         const pid_t pid = fork();
         assert_true(pid >= 0);
         if (pid == 0) {
             work(path, moe, told);
             _exit(told->err.status == MOE_OK ? 0 : 1);
         }
-        if (kills < KILLS_MOST) {
-            usleep(wait);
-            kill(pid, SIGKILL);
-        }
+        if (kills < KILLS_MOST) kill_somewhere(pid, told, key);
         assert_int_equal(waitpid(pid, &how, 0), pid);
         if (told->err.status != MOE_OK) fail_msg("after %d kills: %s", kills, told->err.message);
         if (!WIFSIGNALED(how)) break;

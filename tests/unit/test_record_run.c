@@ -127,12 +127,48 @@ static void test_resumed_run_has_the_same_digest(void **state) {
     run_reader_close(r);
 }
 
+/* More facts than an object's header holds in line. */
+static void test_many_facts(void **state) {
+    enum { FACTS = 200 };
+    char path[256], names[FACTS][16], *value = malloc(30001);
+    struct run_fact facts[FACTS];
+    const struct run_fact *read;
+    struct run_writer *w = NULL;
+    struct run_reader *r = NULL;
+    moe_err why = {0};
+    (void)state;
+    memset(value, 'x', 30000);
+    value[30000] = 0;
+    for (int i = 0; i < FACTS; i++) {
+        snprintf(names[i], sizeof names[i], "fact%d", i);
+        facts[i] = (struct run_fact){names[i], i == 7 ? value : i == 8 ? "" : names[i]};
+    }
+    fix_path(path, "facts.h5");
+    struct run_begin begin = fix_begin(path, false);
+    begin.facts = facts;
+    begin.fact_count = FACTS;
+    assert_ok(run_writer_begin(&begin, &w, err));
+    fix_steps(w, 1, 2, false, 0.5);
+    assert_ok(run_writer_seal(w, "stopped", facts, FACTS, NULL, err));
+    assert_ok(run_reader_open(path, &r, err));
+    assert_int_equal(run_reader_facts(r, &read), FACTS);
+    for (int i = 0; i < FACTS; i++)
+        assert_string_equal(run_reader_fact(r, names[i]), facts[i].value);
+    run_reader_close(r);
+    fix_path(path, "unnamed.h5");
+    begin.facts = (const struct run_fact[]){{"", "value"}};
+    begin.fact_count = 1;
+    assert_int_equal(run_writer_begin(&begin, &w, &why), MOE_EARG);
+    free(value);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sealed_run_reads_back),
         cmocka_unit_test(test_missing_dataset_names_the_others),
         cmocka_unit_test(test_states_and_refusals),
         cmocka_unit_test(test_resumed_run_has_the_same_digest),
+        cmocka_unit_test(test_many_facts),
     };
     return cmocka_run_group_tests(tests, NULL, fix_remove_folder);
 }
