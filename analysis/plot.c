@@ -134,7 +134,7 @@ void plot_add_series(struct plot *plot, int32_t panel, const struct plot_series 
     p->series_end = &added->next;
 }
 
-void plot_link_values(struct plot *plot, int32_t panel, int32_t other) {
+void plot_link(struct plot *plot, int32_t panel, int32_t other) {
     const struct panel *a = panel_at(plot, panel);
     const struct panel *b = panel_at(plot, other);
     if (a == NULL || b == NULL) return;
@@ -215,8 +215,8 @@ static void widen(double *low, double *high, double value) {
     if (isnan(*high) || value > *high) *high = value;
 }
 
-/* Widens the range by the values of one panel. */
-static void widen_by_panel(const struct panel *panel, double *low, double *high) {
+/* Widens a range by the values of one panel. */
+static void widen_by_values(const struct panel *panel, double *low, double *high) {
     const bool log = panel->spec.value.log;
     for (const struct panel_series *p = panel->series; p != NULL; p = p->next) {
         for (int32_t i = 0; i < p->s.n; i++) {
@@ -238,12 +238,12 @@ static void widen_by_panel(const struct panel *panel, double *low, double *high)
 void panel_value_range(const struct plot *plot, const struct panel *panel, double *low, double *high) {
     *low = *high = NAN;
     for (int32_t i = 0; i < plot->layout.rows * plot->layout.columns; i++)
-        if (plot->panels[i].link == panel->link) widen_by_panel(&plot->panels[i], low, high);
+        if (plot->panels[i].link == panel->link) widen_by_values(&plot->panels[i], low, high);
 }
 
-void panel_position_range(const struct panel *panel, double *low, double *high) {
+/* The same of positions. */
+static void widen_by_positions(const struct panel *panel, double *low, double *high) {
     const struct plot_axis *axis = &panel->spec.position;
-    *low = *high = NAN;
     for (const struct panel_series *p = panel->series; p != NULL; p = p->next) {
         const double half = p->s.geom == GEOM_BARS ? 0.5 * p->s.bar_width : 0.0;
         for (int32_t i = 0; i < p->s.n; i++) {
@@ -253,4 +253,10 @@ void panel_position_range(const struct panel *panel, double *low, double *high) 
         }
     }
     if (axis->zero && !axis->log) widen(low, high, 0.0);
+}
+
+void panel_position_range(const struct plot *plot, const struct panel *panel, double *low, double *high) {
+    *low = *high = NAN;
+    for (int32_t i = 0; i < plot->layout.rows * plot->layout.columns; i++)
+        if (plot->panels[i].link == panel->link) widen_by_positions(&plot->panels[i], low, high);
 }

@@ -99,9 +99,9 @@ void plot_head_row(struct plot *plot, int32_t row, const char *heading);
 
 void plot_add_series(struct plot *plot, int32_t panel, const struct plot_series *series);
 
-/* Gives both panels one value range: that of all their values together. Links add up: (0, 1) and (1, 2) link
- * three. */
-void plot_link_values(struct plot *plot, int32_t panel, int32_t other);
+/* Gives both panels the same ranges: those of all their values, and of all their positions, together. Links
+ * add up: (0, 1) and (1, 2) link three. */
+void plot_link(struct plot *plot, int32_t panel, int32_t other);
 
 /* A line across the panel at a value. It is part of the range. */
 void plot_add_reference(struct plot *plot, int32_t panel, double value, const struct plot_pen *pen);

@@ -26,7 +26,7 @@ struct panel_heatmap {
 
 struct panel {
     bool used;    /* plot_set_panel() was called */
-    int32_t link; /* panels of the same link share a value range; at first a panel's own number */
+    int32_t link; /* panels of the same link share their ranges; at first a panel's own number */
     struct plot_panel_spec spec;
     struct panel_series *series, **series_end;
     struct panel_reference *references, **references_end;
@@ -62,9 +62,10 @@ struct plot_box {
     double x, y, width, height;
 };
 
-/* Smallest and largest value of everything in a panel and those linked to it (or position, of the panel
- * alone), NaN if there is none. Values <= 0 do not count on a log axis. */
+/* Smallest and largest value (or position) of everything in a panel and those linked to it, NaN if there is
+ * none. Values
+ * <= 0 do not count on a log axis. */
 void panel_value_range(const struct plot *plot, const struct panel *panel, double *low, double *high);
-void panel_position_range(const struct panel *panel, double *low, double *high);
+void panel_position_range(const struct plot *plot, const struct panel *panel, double *low, double *high);
 
 #endif

@@ -141,7 +141,7 @@ static void scale_upright(const struct plot_fonts *fonts, const struct plot *plo
     double low;
     double high;
     if (panel->spec.horizontal) {
-        panel_position_range(panel, &low, &high);
+        panel_position_range(plot, panel, &low, &high);
         scale_of_axis(&f->position, &panel->spec.position, low, high, target);
         room_below(&panel->spec.value, &f->value_label_offset);
     } else {
@@ -164,7 +164,7 @@ static void scale_lengthwise(const struct plot_fonts *fonts, const struct plot *
         value_range(fonts, plot, panel, width, &low, &high);
         scale_across(fonts, &f->value, &panel->spec.value, low, high, width);
     } else {
-        panel_position_range(panel, &low, &high);
+        panel_position_range(plot, panel, &low, &high);
         scale_across(fonts, &f->position, &panel->spec.position, low, high, width);
     }
 }

@@ -73,7 +73,7 @@ moe_status draw_a_training_loss(struct report *report, int32_t frame, struct plo
             moe_try(source_a_curves(report, plot, panel, p, 0, k == 0 ? "train_loss" : "train_ce", DASH_SOLID,
                                     NAN, err));
         }
-        plot_link_values(plot, 2 * p, 2 * p + 1);
+        plot_link(plot, 2 * p, 2 * p + 1);
     }
     add_floor_legend(plot, floors);
     *out_plot = plot;
@@ -180,7 +180,7 @@ static moe_status add_validation_row(struct report *report, struct plot *plot, i
         moe_try(source_a_curves(report, plot, panel, protocol, 0, series[k], DASH_SOLID, NAN, err));
         if (published && k == 0) moe_try(add_published_best(report, plot, panel, err));
     }
-    plot_link_values(plot, 2 * row, 2 * row + 1);
+    plot_link(plot, 2 * row, 2 * row + 1);
 out:
     return status;
 }

@@ -71,7 +71,7 @@ static moe_status add_entropy_row(struct report *report, struct plot *plot, int3
         snprintf(series, sizeof series, "usage_entropy.%d", layers[k]);
         moe_try(source_a_curves(report, plot, panel, protocol, 1, series, DASH_SOLID, maximum, err));
     }
-    plot_link_values(plot, 3 * protocol, 3 * protocol + 1);
+    plot_link(plot, 3 * protocol, 3 * protocol + 1);
 out:
     free(range);
     return status;
@@ -231,7 +231,7 @@ static void set_usage_panel(struct plot *plot, int32_t row, int32_t column, int3
     spec.value.min = 0.0; /* an interval may reach below; no share does */
     spec.value.max = top;
     plot_set_panel(plot, row * MOE_EXPERIMENTS + column, &spec);
-    plot_link_values(plot, 0, row * MOE_EXPERIMENTS + column);
+    plot_link(plot, 0, row * MOE_EXPERIMENTS + column);
 }
 
 /* An empty plot with a panel for each protocol, layer and experiment, and the line of equal shares. */

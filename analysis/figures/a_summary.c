@@ -99,7 +99,7 @@ static moe_status add_losses(struct report *report, struct plot *plot, moe_err *
     moe_try(add_published_differences(report, plot, 1, true, err));
     moe_try(add_differences(report, plot, 1, 0, "best_ce", 1, 2, err));
     moe_try(add_differences(report, plot, 2, 1, "best_ce", 0, 1, err));
-    plot_link_values(plot, 0, 1);
+    plot_link(plot, 0, 1);
 out:
     return status;
 }

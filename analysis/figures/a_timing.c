@@ -163,7 +163,7 @@ moe_status draw_a_timing(struct report *report, int32_t frame, struct plot **out
         plot_add_reference(plot, COLUMNS + c, 1.0, &one);
         moe_try(ratio_estimates(report, c, ratio, err));
         moe_try(add_bars(plot, COLUMNS + c, c == 0, ratio, 2, err));
-        plot_link_values(plot, COLUMNS, COLUMNS + c);
+        plot_link(plot, COLUMNS, COLUMNS + c);
     }
     *out_plot = plot;
     plot = NULL;
@@ -221,9 +221,9 @@ moe_status draw_a_throughput(struct report *report, int32_t frame, struct plot *
         plot_add_reference(plot, COLUMNS + c, 1.0, &one);
         moe_try(relative_throughput(report, c, values, err));
         moe_try(add_bars(plot, COLUMNS + c, c == 0, values, 2, err));
-        plot_link_values(plot, COLUMNS, COLUMNS + c);
+        plot_link(plot, COLUMNS, COLUMNS + c);
     }
-    plot_link_values(plot, 1, 2);
+    plot_link(plot, 1, 2);
     *out_plot = plot;
     plot = NULL;
 out:

@@ -160,7 +160,7 @@ void source_a_seeds(const struct report *report, char *out, size_t size) {
         }
     }
     if (least == most) {
-        snprintf(out, size, "%d seed%s", most, most == 1 ? "" : "s");
+        snprintf(out, size, most == 1 ? "%d seed (no interval)" : "%d seeds", most);
     } else {
         snprintf(out, size, "%d to %d seeds", least, most);
     }

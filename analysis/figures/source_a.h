@@ -47,7 +47,7 @@ moe_status source_a_curves(struct report *report, struct plot *plot, int32_t pan
                            int32_t from, const char *series, enum plot_dash dash, double ceiling,
                            moe_err *err);
 
-/* "5 seeds" or "3 to 5 seeds": how many runs each experiment has. */
+/* "5 seeds", "3 to 5 seeds" or "1 seed (no interval)": how many runs each experiment has. */
 void source_a_seeds(const struct report *report, char *out, size_t size);
 
 /* Width of the lines of reference (optimum, uniform). */

@@ -307,7 +307,7 @@ static void test_linked_ranges(void **state) {
                                                   .value = p == 0 ? small : large,
                                                   .pen = pen});
         }
-        if (linked) plot_link_values(plot, 0, 1);
+        if (linked) plot_link(plot, 0, 1);
         assert_int_equal(plot_render(plot, 1.0, &image, NULL), MOE_OK);
         const uint8_t blue[3] = {0x00, 0x72, 0xb2};
         for (int32_t y = 0; y < image.height; y++)
