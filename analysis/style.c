@@ -41,7 +41,7 @@ struct plot_colour style_backward(void) {
 }
 
 struct plot_colour style_optimizer(void) {
-    return STYLE_BLACK;
+    return STYLE_MUTED; /* black is the dense model's */
 }
 
 struct plot_colour style_sequential(double at) {

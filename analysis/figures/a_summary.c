@@ -10,17 +10,20 @@
 /* What a panel compares. */
 enum kind { OF_PUBLISHED = 0, OF_AS_PUBLISHED = 1, OF_CORRECTED = 2, KINDS };
 
-static struct plot_pen kind_pen(int32_t kind) {
+/* Kinds differ by their markers; the colour is the experiment's. */
+static struct plot_pen kind_pen(int32_t kind, struct plot_colour colour) {
     static const enum plot_marker markers[KINDS] = {MARKER_DIAMOND, MARKER_CIRCLE, MARKER_SQUARE};
-    const struct plot_colour colours[KINDS] = {STYLE_INK, STYLE_VERMILLION, STYLE_BLUE};
     return (struct plot_pen){
-        .colour = colours[kind], .marker = markers[kind], .marker_size = 7.0, .hollow = kind == OF_PUBLISHED};
+        .colour = colour, .marker = markers[kind], .marker_size = 7.0, .hollow = kind == OF_PUBLISHED};
 }
 
 /* One point with its interval; i of n beside each other. */
-static void add_point(struct plot *plot, int32_t panel, int32_t experiment, int32_t kind, int32_t i,
-                      int32_t n, double value, double low, double high) {
+static moe_status add_point(struct plot *plot, int32_t panel, int32_t experiment, int32_t kind, int32_t i,
+                            int32_t n, double value, double low, double high, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct plot_pen pen;
     const double position = experiment + plot_dodge(i, n, 0.66);
+    moe_try(source_a_pen(experiment, &pen, err));
     plot_add_series(plot, panel,
                     &(struct plot_series){.geom = GEOM_POINTS,
                                           .n = 1,
@@ -28,7 +31,9 @@ static void add_point(struct plot *plot, int32_t panel, int32_t experiment, int3
                                           .value = &value,
                                           .low = &low,
                                           .high = &high,
-                                          .pen = kind_pen(kind)});
+                                          .pen = kind_pen(kind, pen.colour)});
+out:
+    return status;
 }
 
 /* least: where the axis begins, NaN = free. */
@@ -51,12 +56,12 @@ static moe_status add_differences(struct report *report, struct plot *plot, int3
                                   const char *measure, int32_t i, int32_t n, moe_err *err) {
     moe_status status = MOE_OK;
     const struct run_group dense = source_a_group(report, 0, protocol);
-    add_point(plot, panel, 0, 1 + protocol, i, n, 0.0, NAN, NAN);
+    moe_try(add_point(plot, panel, 0, 1 + protocol, i, n, 0.0, NAN, NAN, err));
     for (int32_t e = 1; e < SOURCE_A_EXPERIMENTS; e++) {
         const struct run_group group = source_a_group(report, e, protocol);
         struct stats_difference d;
         moe_try(measure_paired(report->runs, &group, &dense, measure, &d, err));
-        add_point(plot, panel, e, 1 + protocol, i, n, d.value, d.low, d.high);
+        moe_try(add_point(plot, panel, e, 1 + protocol, i, n, d.value, d.low, d.high, err));
     }
 out:
     return status;
@@ -83,7 +88,7 @@ static moe_status add_published_differences(struct report *report, struct plot *
         curve = NULL;
     }
     for (int32_t e = 0; e < SOURCE_A_EXPERIMENTS; e++)
-        add_point(plot, panel, e, OF_PUBLISHED, 0, 2, best[e] - best[0], NAN, NAN);
+        moe_try(add_point(plot, panel, e, OF_PUBLISHED, 0, 2, best[e] - best[0], NAN, NAN, err));
 out:
     free(curve);
     return status;
@@ -117,16 +122,16 @@ static moe_status add_speed(struct report *report, struct plot *plot, moe_err *e
         moe_try(source_a_published(report, "key_numbers", e, "tokens_per_second", &tokens, err));
         moe_try(source_a_published(report, "key_numbers", e, "forward_seconds", &forward, err));
         moe_try(source_a_published(report, "key_numbers", e, "backward_seconds", &backward, err));
-        add_point(plot, 3, e, OF_PUBLISHED, 0, KINDS, tokens / dense, NAN, NAN);
-        add_point(plot, 4, e, OF_PUBLISHED, 0, KINDS, backward / forward, NAN, NAN);
+        moe_try(add_point(plot, 3, e, OF_PUBLISHED, 0, KINDS, tokens / dense, NAN, NAN, err));
+        moe_try(add_point(plot, 4, e, OF_PUBLISHED, 0, KINDS, backward / forward, NAN, NAN, err));
         for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++) {
             const struct run_group base = source_a_group(report, 0, p);
             const struct run_group group = source_a_group(report, e, p);
             struct stats_estimate value;
             moe_try(measure_ratio(report->runs, &group, &base, "tokens_per_second", &value, err));
-            add_point(plot, 3, e, 1 + p, 1 + p, KINDS, value.value, value.low, value.high);
+            moe_try(add_point(plot, 3, e, 1 + p, 1 + p, KINDS, value.value, value.low, value.high, err));
             moe_try(measure_estimate(report->runs, &group, "backward_over_forward", &value, err));
-            add_point(plot, 4, e, 1 + p, 1 + p, KINDS, value.value, value.low, value.high);
+            moe_try(add_point(plot, 4, e, 1 + p, 1 + p, KINDS, value.value, value.low, value.high, err));
         }
     }
 out:
@@ -187,12 +192,12 @@ static moe_status add_balance(struct report *report, struct plot *plot, moe_err 
     for (int32_t e = 1; e < SOURCE_A_EXPERIMENTS; e++) {
         double published = 0.0;
         moe_try(published_largest(report, e, layers, &published, err));
-        add_point(plot, 5, e, OF_PUBLISHED, 0, KINDS, published, NAN, NAN);
+        moe_try(add_point(plot, 5, e, OF_PUBLISHED, 0, KINDS, published, NAN, NAN, err));
         for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++) {
             const struct run_group group = source_a_group(report, e, p);
             struct stats_estimate share;
             moe_try(largest_share(report, &group, layers, &share, err));
-            add_point(plot, 5, e, 1 + p, 1 + p, KINDS, share.value, share.low, share.high);
+            moe_try(add_point(plot, 5, e, 1 + p, 1 + p, KINDS, share.value, share.low, share.high, err));
         }
     }
 out:
@@ -223,7 +228,7 @@ moe_status draw_a_summary(struct report *report, int32_t frame, struct plot **ou
                      &plot, err));
     static const char *const labels[KINDS] = {"published", "ours, as published", "ours, corrected"};
     for (int32_t k = 0; k < KINDS; k++) {
-        const struct plot_pen pen = kind_pen(k);
+        const struct plot_pen pen = kind_pen(k, STYLE_MUTED);
         plot_add_legend(plot, labels[k], GEOM_POINTS, &pen);
     }
     plot_add_legend(plot, "same as dense; equal shares", GEOM_LINE, &line);
