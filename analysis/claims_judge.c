@@ -34,7 +34,7 @@ static moe_status region_of(const struct claim_names *names, const struct claim_
         moe_try(number_of(names, test, test->within, part, place, &width, err));
         if (test->relative) width *= fabs(middle);
         /* the rounding of the sum must not exclude a printed number that lies just on the end */
-        const double slack = 1e-12 * (fabs(middle) + width);
+        const double slack = width > 0.0 ? 1e-12 * (fabs(middle) + width) : 0.0;
         *out = (struct verdict_region){middle - width - slack, middle + width + slack, true};
     }
     if (test->above != NULL) moe_try(number_of(names, test, test->above, part, place, &out->low, err));

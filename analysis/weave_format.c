@@ -25,9 +25,11 @@ moe_status number_format_parse(const char *text, const char *place, struct numbe
         if (*at == '%') out->percent = true;
         if (*at == '+') out->sign = true;
     }
-    at += strspn(at, " ");
+    const size_t gap = strspn(at, " ");
+    const bool apart = gap > 0 || at == text;
+    at += gap;
     if (*at == '\0') goto out;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; apart && i < 4; i++) {
         if (strcmp(at, styles[i]) != 0) continue;
         out->style = (enum number_style)i;
         goto out;
