@@ -10,7 +10,8 @@ cc=$(command -v clang || true) cxx=$(command -v clang++ || true)
 echo 'int LLVMFuzzerTestOneInput(const unsigned char *d, unsigned long n) { (void)d; (void)n; return 0; }' >"$build/probe.c"
 "$cc" -fsanitize=fuzzer,address,undefined "$build/probe.c" -o "$build/probe" 2>/dev/null || { echo "skipped: clang has no fuzzer runtime here"; exit 77; }
 
-packages=$(pkg-config --cflags --libs jansson hdf5 libxxhash sentencepiece libcurl libcrypto)
+packages=$(pkg-config --cflags --libs jansson hdf5 libxxhash libcurl libcrypto)
+packages+=' -lsentencepiece'
 flags=(-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE
        -Isrc -I. -Itests)
 [ "$(uname -m)" != x86_64 ] || flags+=(-march=x86-64-v3)
