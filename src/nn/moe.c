@@ -40,6 +40,11 @@ moe_status moe_declare(struct moe *m, struct params *params, const char *prefix,
     moe_try(declare_expert_linear(m, params, name, settings->intermediate, settings->hidden, init,
                                   &m->fc2_weight, &m->fc2_bias, err));
     if (settings->shared > 0) {
+        moe_check(settings->shared <= INT32_MAX / 2 / settings->intermediate, err, MOE_ECONFIG,
+                  "moe.num_shared_experts = %d of moe.intermediate_size = %d are too wide together: at most "
+                  "%d hidden "
+                  "units",
+                  settings->shared, settings->intermediate, INT32_MAX / 2);
         const struct ffn_settings shared = {
             .hidden = settings->hidden,
             .intermediate = settings->shared * settings->intermediate,

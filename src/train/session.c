@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/file.h"
 
@@ -49,9 +50,29 @@ static int32_t larger(int32_t a, int32_t b) {
     return a > b ? a : b;
 }
 
+/* The system hands out memory that it does not have and kills whoever uses it: better to say so before. */
+static moe_status check_memory(const struct experiment *e, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct decoder_counts counts;
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    moe_try(
+        decoder_count(&e->model, &e->moe, e->train.micro_batch_size, e->data.sequence_length, &counts, err));
+    const double need = (double)counts.state_bytes + (double)counts.activation_bytes;
+    const double have = pages > 0 && page > 0 ? (double)pages * (double)page : INFINITY;
+    moe_check(need < have, err, MOE_ENOMEM,
+              "the run needs %.1f GiB of memory (%.1f for %lld parameters, gradients and moments, %.1f for "
+              "activations), this machine has %.1f: choose a smaller model, or a smaller "
+              "train.micro_batch_size",
+              need * 0x1p-30, (double)counts.state_bytes * 0x1p-30, (long long)counts.total,
+              (double)counts.activation_bytes * 0x1p-30, have * 0x1p-30);
+out:
+    return status;
+}
+
 static moe_status open_model(struct session *s, moe_err *err) {
     moe_status status = MOE_OK;
     const struct experiment *e = s->e;
+    moe_try(check_memory(e, err));
     const int32_t batch = e->train.micro_batch_size, seq = e->data.sequence_length;
     const int32_t most_k = e->moe.num_layers == 0    ? 1
                            : e->moe.dense_epochs > 0 ? e->moe.num_experts
