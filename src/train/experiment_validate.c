@@ -99,6 +99,8 @@ static moe_status check_moe(const struct subject *s) {
     refuse_if(moe->num_active_experts > moe->num_experts, "moe.num_active_experts", "is more than",
               "moe.num_experts", "a token cannot use more experts than there are");
     refuse_if(moe->intermediate_size < 1, "moe.intermediate_size", "is too small", NULL, "use at least 1");
+    refuse_if((int64_t)moe->num_shared_experts * moe->intermediate_size > 1 << 24, "moe.num_shared_experts",
+              "is too many for", "moe.intermediate_size", "their product must stay below 2^24");
     refuse_if(moe->temperature_epochs == 0 && moe->temperature_end != moe->temperature_start,
               "moe.temperature_end", "is never reached with", "moe.temperature_epochs",
               "set the epochs over which it moves, or equal temperatures");

@@ -79,13 +79,18 @@ static moe_status open_model(struct session *s, moe_err *err) {
                                                      : e->moe.num_active_experts;
     const int32_t attention =
         (e->model.num_attention_heads + 2 * e->model.num_key_value_heads) * e->model.head_dim;
+    /* widths of an expert, of the shared ones as one layer, and of the router */
+    const int32_t experts =
+        e->moe.num_layers == 0
+            ? 0
+            : larger(2 * larger(e->moe.num_shared_experts, 1) * e->moe.intermediate_size, e->moe.num_experts);
     const struct device_options device = {
         .threads = s->options->threads,
         .max_rows = (int64_t)batch * seq * most_k,
         .max_vocab = e->model.vocab_size,
         .max_seq = seq,
-        .max_width = larger(larger(2 * e->model.intermediate_size, 2 * e->moe.intermediate_size),
-                            larger(attention, e->model.hidden_size)),
+        .max_width =
+            larger(larger(2 * e->model.intermediate_size, experts), larger(attention, e->model.hidden_size)),
     };
     const struct decoder_limits limits = {.max_batch = batch, .max_seq = seq, .training = true};
     moe_try(device_open(s->options->device, &device, &s->dev, err));
