@@ -108,6 +108,15 @@ static struct router_shape router_shape_of(const struct moe *m, const struct nn_
     };
 }
 
+/* Slots that an expert takes in this pass; 0 = all. A micro-batch cut short by the end of the data leaves
+ * each expert one slot at least. */
+static int64_t capacity_of(const struct moe *m, const struct nn_pass *pass, const struct routing *routing,
+                           int32_t top_k) {
+    if (!pass->training || m->set.capacity_factor <= 0 || routing->dense) return 0;
+    const double slots = (double)pass->rows * top_k / m->set.experts * m->set.capacity_factor;
+    return slots < 1 ? 1 : (int64_t)slots;
+}
+
 /* Router, statistics and the plan that sorts slots by expert. */
 static void choose_experts(const struct moe *m, const struct nn_pass *pass, const struct routing *routing,
                            const act_t *x) {
@@ -115,14 +124,11 @@ static void choose_experts(const struct moe *m, const struct nn_pass *pass, cons
     const int32_t experts = m->set.experts, layer = m->set.moe_layer;
     const struct router_shape shape = router_shape_of(m, pass, routing);
     const size_t at = (size_t)layer * (size_t)experts;
-    const bool limited = pass->training && m->set.capacity_factor > 0 && !routing->dense;
     const struct route_shape route = {
         .rows = pass->rows,
         .experts = experts,
         .top_k = shape.top_k,
-        .capacity =
-            limited ? (int64_t)((double)pass->rows * shape.top_k / experts * (double)m->set.capacity_factor)
-                    : 0,
+        .capacity = capacity_of(m, pass, routing, shape.top_k),
         .policy = m->set.policy,
     };
     be->router_forward(pass->dev, m->logits, m->prob, m->index, m->weight, routing->load + at,

@@ -19,7 +19,7 @@ struct moe_settings {
     enum router_kind router;
     bool renormalize;
     float renormalize_eps;
-    float capacity_factor; /* 0 = dropless */
+    double capacity_factor; /* 0 = dropless */
     enum drop_policy policy;
     float z_coeff;      /* router z-loss */
     bool dense_allowed; /* the memory plan covers passes in which all experts are used */
