@@ -118,7 +118,7 @@ out:
 
 /* Names of the position axis: 1, 2, ... or 0, 1, ... */
 struct expert_names {
-    char text[MAX_EXPERTS][8];
+    char text[MAX_EXPERTS][12];
     const char *names[MAX_EXPERTS];
 };
 
