@@ -258,9 +258,12 @@ static moe_status read_claim(struct table *t, struct claim *claim, moe_err *err)
     if (t->object != NULL) moe_try(read_test(t, true, &claim->printed, err));
     t->object = json_object_get(claim_table, "runs");
     if (t->object != NULL) moe_try(read_test(t, false, &claim->runs, err));
-    if (!claim->runs.present && claim->untested == NULL)
-        moe_try(
-            complain(t, "neither `runs` nor `untested`: say how runs decide it, or why they cannot", err));
+    if (!claim->runs.present && claim->untested == NULL) {
+        if (!claim->printed.present)
+            moe_try(complain(
+                t, "none of `printed`, `runs`, `untested`: say what decides it, or why nothing can", err));
+        claim->protocol_count = 0;
+    }
     if (claim->runs.present && claim->untested != NULL)
         moe_try(complain(t, "both `runs` and `untested`", err));
 out:

@@ -47,7 +47,7 @@ struct claim {
     const char *place;     /* in the document */
     const char *statement; /* in our words */
     const char *note;      /* why the test is what it is; "" if there is nothing to say */
-    const char *untested;  /* why no run can decide it; NULL if one can */
+    const char *untested;  /* why no run can decide it; NULL if one can, or if printed numbers do alone */
     enum claim_kind kind;
     struct claim_test printed, runs;
     const char *protocols[CLAIM_MAX_PROTOCOLS];

@@ -1,4 +1,4 @@
-/* verdict.h - how numbers become a verdict. The rules stand here and nowhere else; paper/method.md explains
+/* verdict.h - how numbers become a verdict. The rules stand here and nowhere else; paper/chapters/90-method.md explains
  * them.
  *
  * A claim says that a quantity lies in a region of the number line. Its 95 % interval over seeds decides: all

@@ -41,7 +41,7 @@ static void test_mistakes(void **state) {
     refuse(HEAD "x = 1\n" CLAIM RUNS "above = \"0\"\n", 1, "no such key: x");
     refuse(HEAD, 1, "no [[claim]]");
     refuse(HEAD "[[claim]]\nplace = \"p\"\n", 4, "id is missing");
-    refuse(HEAD CLAIM, 5, "neither `runs` nor `untested`");
+    refuse(HEAD CLAIM, 5, "none of `printed`, `runs`, `untested`");
     refuse(HEAD CLAIM "untested = \"why\"\n" RUNS "above = \"0\"\n", 5, "both `runs` and `untested`");
     refuse(HEAD CLAIM RUNS, 5, "no region");
     refuse(HEAD CLAIM RUNS "above = \"0\"\nnear = \"0\"\n", 5, "a region is");
@@ -100,7 +100,7 @@ static void test_expansion(void **state) {
         assert_string_equal(quantity, expected[i]);
         free(quantity);
     }
-    assert_int_equal(ledger->claims[0].protocol_count, 2);
+    assert_int_equal(ledger->claims[0].protocol_count, 2); /* both, when nothing is said */
     assert_int_equal(ledger->claims[0].tier_count, 4);
     /* by the whole id, by a start that fits one, by one that fits two */
     assert_int_equal(ledger_find(ledger, "A-01-x.p", &claim, &err), MOE_OK);
