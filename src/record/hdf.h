@@ -3,7 +3,6 @@
 #ifndef RECORD_HDF_H
 #define RECORD_HDF_H
 
-#define H5_USE_110_API /* the calls as of 1.10, whatever later the library is */
 #include <hdf5.h>
 
 #include "record/columns.h"
