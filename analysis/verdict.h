@@ -1,5 +1,6 @@
-/* verdict.h - how numbers become a verdict. The rules stand here and nowhere else; paper/chapters/90-method.md explains
- * them.
+/* verdict.h - how numbers become a verdict. The rules stand here and nowhere else; the chapter on method
+ * explains them.
+ *
  *
  * A claim says that a quantity lies in a region of the number line. Its 95 % interval over seeds decides: all
  * of it inside, reproduced; all of it outside, contradicted; else inconclusive. With fewer than
