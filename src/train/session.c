@@ -147,6 +147,7 @@ static moe_status begin_or_resume(struct session *s, const struct run_begin *beg
         s->progress = (struct train_progress){.best = INFINITY};
         moe_try(params_initialize(decoder_params(s->decoder), s->e->train.seed, err));
         moe_try(run_writer_begin(begin, &s->writer, err));
+        moe_try(file_remove(s->checkpoint_path, err)); /* left by a run whose file is gone */
     }
 out:
     return status;
