@@ -6,7 +6,7 @@
 add_library(moe_flags INTERFACE)
 target_compile_options(moe_flags INTERFACE
   -Wall -Wextra -Wpointer-arith -Wshadow -Wvla -fno-math-errno -fno-trapping-math -ffp-contract=off
-  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
+  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes> $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
   $<$<CONFIG:Release>:-O3>
   # clang warns where it cannot vectorise a loop that asks for it, as under a sanitizer
   $<$<COMPILE_LANG_AND_ID:C,Clang>:-Wno-pass-failed>)
