@@ -1,7 +1,6 @@
 /* verdict.h - how numbers become a verdict. The rules stand here and nowhere else; the chapter on method
  * explains them.
  *
- *
  * A claim says that a quantity lies in a region of the number line. Its 95 % interval over seeds decides: all
  * of it inside, reproduced; all of it outside, contradicted; else inconclusive. With fewer than
  * VERDICT_MIN_SEEDS seeds a measured quantity is inconclusive. A claim of several parts holds when each part
