@@ -24,14 +24,12 @@ struct progress_report progress_report_of(const struct trainer_report *r) {
 
 moe_status progress_line_begin(struct progress_line *line, const struct experiment *e, int fd, moe_err *err) {
     moe_status status = MOE_OK;
-    char name[2 * EXPERIMENT_NAME_MAX];
     const struct progress_options options = {
         .out = stderr, .terminal = progress_is_terminal(stderr), .log_seconds = 10, .runs = 1};
     *line = (struct progress_line){.fd = fd};
     if (fd >= 0) goto out;
     moe_try(progress_open(&options, clock_seconds(), &line->progress, err));
-    progress_name(e, name, sizeof name);
-    progress_start(line->progress, 0, name, clock_seconds());
+    progress_name(e, line->name, sizeof line->name);
 out:
     return status;
 }
@@ -40,6 +38,8 @@ void progress_line_report(void *user, const struct trainer_report *r) {
     struct progress_line *line = user;
     if (line->progress != NULL) {
         const struct progress_report report = progress_report_of(r);
+        if (!line->started) progress_start(line->progress, 0, line->name, clock_seconds());
+        line->started = true;
         progress_update(line->progress, 0, &report, clock_seconds());
     } else if (line->fd >= 0) {
         char text[256];
@@ -53,7 +53,7 @@ void progress_line_end(struct progress_line *line, moe_status status) {
     const enum progress_outcome outcome = status == MOE_OK             ? PROGRESS_DONE
                                           : status == MOE_EINTERRUPTED ? PROGRESS_INTERRUPTED
                                                                        : PROGRESS_FAILED;
-    progress_end(line->progress, 0, outcome, NULL, clock_seconds());
+    if (line->started) progress_end(line->progress, 0, outcome, NULL, clock_seconds());
     progress_close(line->progress, clock_seconds());
     line->progress = NULL;
 }

@@ -8,6 +8,8 @@
 struct progress_line {
     struct progress *progress; /* NULL when the lines go to a parent process */
     int fd;                    /* >= 0: lines for the parent */
+    bool started;              /* a run that cannot begin shows nothing but its error */
+    char name[2 * EXPERIMENT_NAME_MAX];
 };
 
 /* fd < 0: show on standard error. */

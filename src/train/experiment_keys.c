@@ -63,7 +63,7 @@ static const struct config_key keys[] = {
      RANGE(0, MODEL_MAX_LAYERS - 1), WORDS("all"),
      TEXT("[]", "",
           "Decoder layers (from 0) whose feed-forward layer is a mixture of experts; [] = a dense model.")},
-    {AT(moe.num_experts), .type = CONFIG_INT32, RANGE(1, 65536),
+    {AT(moe.num_experts), .type = CONFIG_INT32, RANGE(1, 4096),
      TEXT("8", "experts", "Routed experts of a layer.")},
     {AT(moe.num_active_experts), .type = CONFIG_INT32, RANGE(1, 65536),
      TEXT("1", "experts", "Routed experts that a token uses.")},

@@ -7,9 +7,6 @@
 
 #include "train/trainer.h"
 
-static const char *const protocols[] = {"as-published", "corrected"};
-enum { PROTOCOL_COUNT = 2 };
-
 double plan_tokens(const struct experiment *e) {
     const int64_t seq = e->data.sequence_length;
     if (e->data.train_tokens <= 0) {
@@ -76,23 +73,61 @@ out:
     return status;
 }
 
-static bool wanted(const struct plan_request *request, const char *protocol) {
-    return request->protocol == NULL || strcmp(request->protocol, protocol) == 0;
+/* The experiments of one protocol. */
+struct protocol_names {
+    const char *protocol;
+    char **names;
+    int32_t count;
+};
+
+/* The protocols asked for: one, or all that the suite declares. *list and *declared are freed by the caller.
+ */
+static moe_status list_protocols(const struct plan_request *request, struct experiment_choice *choice,
+                                 struct protocol_names **list, int32_t *count, char ***declared,
+                                 int32_t *declared_count, moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_try(experiment_protocols(choice, declared, declared_count, err));
+    *list = calloc((size_t)*declared_count + 1, sizeof **list);
+    moe_check(*list != NULL, err, MOE_ENOMEM, "no memory for a list of protocols");
+    *count = request->protocol != NULL ? 1 : *declared_count;
+    for (int32_t p = 0; p < *count; p++) {
+        struct protocol_names *one = &(*list)[p];
+        one->protocol = request->protocol != NULL ? request->protocol : (*declared)[p];
+        choice->protocol = one->protocol;
+        moe_try(list_names(request, choice, &one->names, &one->count, err));
+    }
+out:
+    return status;
 }
 
-static bool known_protocol(const char *name) {
-    for (int p = 0; p < PROTOCOL_COUNT; p++) {
-        if (name == NULL || strcmp(name, protocols[p]) == 0) return true;
+/* Every run by seed, then protocol, then as in the file; of them those of this shard. */
+static moe_status add_runs(struct plan *plan, const struct plan_request *request,
+                           struct experiment_choice *choice, const struct protocol_names *list,
+                           int32_t protocols, moe_err *err) {
+    moe_status status = MOE_OK;
+    int64_t number = 0;
+    for (int32_t s = 0; s < request->seeds; s++) {
+        for (int32_t p = 0; p < protocols; p++) {
+            for (int32_t i = 0; i < list[p].count; i++, number++) {
+                if (number % request->shards != request->shard - 1) continue;
+                choice->protocol = list[p].protocol;
+                choice->experiment = list[p].names[i];
+                choice->seed = request->first_seed + (uint64_t)s;
+                moe_try(add_run(plan, request, choice, err));
+            }
+        }
     }
-    return false;
+out:
+    return status;
 }
 
 moe_status plan_make(const struct plan_request *request, struct plan *out_plan, moe_err *err) {
     moe_status status = MOE_OK;
     struct plan plan = {0};
-    char **names[PROTOCOL_COUNT] = {NULL};
-    int32_t counts[PROTOCOL_COUNT] = {0};
-    int64_t number = 0;
+    struct protocol_names *list = NULL;
+    char **declared = NULL;
+    int32_t protocols = 0, declared_count = 0;
+    int64_t total = 0;
     struct experiment_choice choice = {
         .suites_dir = request->suites_dir,
         .suite = request->suite,
@@ -100,35 +135,21 @@ moe_status plan_make(const struct plan_request *request, struct plan *out_plan, 
         .sets = request->sets,
         .set_count = request->set_count,
     };
-    moe_check(known_protocol(request->protocol), err, MOE_ENOTFOUND,
-              "there is no protocol '%s'; as-published and corrected exist", request->protocol);
-    int64_t total = 0;
-    for (int p = 0; p < PROTOCOL_COUNT; p++) {
-        if (!wanted(request, protocols[p])) continue;
-        choice.protocol = protocols[p];
-        moe_try(list_names(request, &choice, &names[p], &counts[p], err));
-        total += (int64_t)counts[p] * request->seeds;
-    }
+    moe_try(list_protocols(request, &choice, &list, &protocols, &declared, &declared_count, err));
+    for (int32_t p = 0; p < protocols; p++)
+        total += (int64_t)list[p].count * request->seeds;
     moe_check(total > 0, err, MOE_ENOTFOUND, "no experiment of suite %s matches '%s'", request->suite,
               request->only != NULL ? request->only : "*");
     plan.runs = calloc((size_t)total, sizeof *plan.runs);
     moe_check(plan.runs != NULL, err, MOE_ENOMEM, "no memory for a plan of %lld runs", (long long)total);
-    for (int32_t s = 0; s < request->seeds; s++) {
-        for (int p = 0; p < PROTOCOL_COUNT; p++) {
-            for (int32_t i = 0; i < counts[p]; i++, number++) {
-                if (number % request->shards != request->shard - 1) continue;
-                choice.protocol = protocols[p];
-                choice.experiment = names[p][i];
-                choice.seed = request->first_seed + (uint64_t)s;
-                moe_try(add_run(&plan, request, &choice, err));
-            }
-        }
-    }
+    moe_try(add_runs(&plan, request, &choice, list, protocols, err));
     *out_plan = plan;
     plan = (struct plan){0};
 out:
-    for (int p = 0; p < PROTOCOL_COUNT; p++)
-        experiment_list_free(names[p], counts[p]);
+    for (int32_t p = 0; list != NULL && p < protocols; p++)
+        experiment_list_free(list[p].names, list[p].count);
+    free(list);
+    experiment_list_free(declared, declared_count);
     plan_free(&plan);
     return status;
 }

@@ -8,7 +8,7 @@
 
 struct plan_request {
     const char *suites_dir, *suite, *tier;
-    const char *protocol; /* NULL: both */
+    const char *protocol; /* NULL: all that the suite declares */
     const char *only;     /* globs over experiment names, separated by commas; NULL: all */
     const char *runs_dir; /* "runs" */
     uint64_t first_seed;

@@ -70,6 +70,11 @@ static void count_updates(struct session *s) {
         s->expert_updates[c] += s->step_sums.load[c] > s->step_sums.dropped[c];
 }
 
+/* The record counts sequences in 16 bits; an evaluation of more than that stops at the largest number. */
+static uint16_t saturate(int64_t count) {
+    return count > UINT16_MAX ? UINT16_MAX : (uint16_t)count;
+}
+
 /* Sums of a pass in the record's types. */
 static struct run_routing_row routing_row(struct session *s, const struct routing_sums *sums, int64_t step) {
     const size_t cells = (size_t)sums->layers * (size_t)sums->experts;
@@ -80,7 +85,7 @@ static struct run_routing_row routing_row(struct session *s, const struct routin
         s->row_prob_mass[c] = (float)(sums->prob_mass[c] / rows);
     }
     for (size_t i = 0; i < cells * ROUTING_HIST_BINS; i++)
-        s->row_hist[i] = (uint16_t)sums->hist[i];
+        s->row_hist[i] = saturate(sums->hist[i]);
     for (int32_t l = 0; l < sums->layers; l++)
         s->row_entropy[l] = (float)(sums->entropy[l] / rows);
     return (struct run_routing_row){
@@ -133,6 +138,16 @@ static void update_speed(struct session *s, double tokens_per_second) {
     s->speed = s->speed > 0 ? 0.9 * s->speed + 0.1 * tokens_per_second : tokens_per_second;
 }
 
+/* The parameter that the steps before have driven out of the numbers, if one has. */
+static const char *first_bad_parameter(const struct session *s) {
+    const struct params *params = decoder_params(s->decoder);
+    for (int32_t i = 0; i < params->count; i++) {
+        const struct param *p = &params->items[i];
+        if (s->dev->ops->find_nonfinite(s->dev, params->values + p->offset, p->count) >= 0) return p->name;
+    }
+    return "the logits (every parameter is finite: the activations overflowed)";
+}
+
 moe_status session_step(struct session *s, moe_err *err) {
     moe_status status = MOE_OK;
     const struct experiment *e = s->e;
@@ -152,8 +167,10 @@ moe_status session_step(struct session *s, moe_err *err) {
     }
     set_routing_controls(s, step, routing);
     moe_try(run_micro_batches(s, step, first, count, &loss, &data_seconds, err));
-    moe_check(isfinite(loss.smoothed) && isfinite(loss.aux), err, MOE_ENUMERIC,
-              "step %lld: the loss is not finite; lower train.lr or set train.clip", (long long)step);
+    moe_check(
+        isfinite(loss.smoothed) && isfinite(loss.aux), err, MOE_ENUMERIC,
+        "step %lld: the loss is not finite; first tensor that is not: %s. Lower train.lr or set train.clip",
+        (long long)step, first_bad_parameter(s));
     const double before_optimizer = clock_seconds();
     const double lr = schedule_lr(&e->train, step, s->total_steps);
     moe_try(optimizer_norms(&s->optimizer, step, &norms, err));
