@@ -243,7 +243,8 @@ static moe_status parse_and_run(int argc, char **argv, moe_err *err) {
 
 int main(int argc, char **argv) {
     moe_err err = {0};
-    const struct own_command *own = argc > 1 ? find_own_command(argv[1]) : NULL;
+    const bool help = argc > 2 && strcmp(argv[2], "--help") == 0;
+    const struct own_command *own = argc > 1 && !help ? find_own_command(argv[1]) : NULL;
     moe_status status =
         own != NULL ? own->run(argc - 1, argv + 1, stdout, &err) : parse_and_run(argc, argv, &err);
     if (status == MOE_OK && fflush(stdout) != 0) status = moe_fail(&err, MOE_EIO, "cannot write the output");

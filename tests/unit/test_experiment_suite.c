@@ -249,7 +249,7 @@ static void mistakes_in_a_file_name_its_line(void **state) {
         {HEAD "[experiment.x]\ntrian.lr = 3\n",
          "f/suite.toml:6: no such key or table of an experiment: trian; did you mean train?"},
         {HEAD "[experiment.x]\nmoe.num_experts = 0\n",
-         "f/suite.toml:6: moe.num_experts: 0 is out of range; expected an integer in [1, 65536] experts"},
+         "f/suite.toml:6: moe.num_experts: 0 is out of range; expected an integer in [1, 4096] experts"},
         {HEAD "[experiment.x]\nprotocols = [\"r\", \"p\"]\n",
          "f/suite.toml:6: no such protocol: r; there are: p, q"},
         {HEAD "[experiment.x]\ntiers = [\"huge_tier\"]\n",
