@@ -240,6 +240,32 @@ static void tokens_are_conserved(void **state) {
     subject_close(&s);
 }
 
+/* A router of zeros sends every token to expert 0. 40 tokens, 2 experts: floor(20 * 1.4) = 28 fit, which
+ * single precision would make 27; and a capacity below one slot still keeps one. */
+static void capacity_is_exact(void **state) {
+    (void)state;
+    static const struct {
+        double factor;
+        int32_t dropped;
+    } cases[] = {{1.4, 12}, {0.01, 39}, {2.0, 0}};
+    const struct model_config model = small_model();
+    struct moe_config config = moe_in_layer_1(2, 1);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct subject s;
+        config.capacity_factor = cases[i].factor;
+        subject_open(&s, &model, &config);
+        memset(values_of(&s, "blocks.1.moe.router.weight", false), 0, 2 * HIDDEN * sizeof(float));
+        struct decoder_batch batch = whole_batch(&s);
+        batch.batch = 5;
+        batch.seq = 8;
+        batch.step_rows = 40;
+        train_once(&s, &batch);
+        assert_int_equal(decoder_routing(s.decoder)->host.load[0], 40);
+        assert_int_equal(decoder_routing(s.decoder)->host.dropped[0], cases[i].dropped);
+        subject_close(&s);
+    }
+}
+
 static void micro_batches_add_up_to_the_batch(void **state) {
     (void)state;
     const struct model_config model = small_model();
@@ -366,6 +392,7 @@ int main(void) {
         cmocka_unit_test(a_single_expert_is_the_dense_layer),
         cmocka_unit_test(the_names_of_experts_do_not_matter),
         cmocka_unit_test(tokens_are_conserved),
+        cmocka_unit_test(capacity_is_exact),
         cmocka_unit_test(micro_batches_add_up_to_the_batch),
         cmocka_unit_test(evaluation_neither_drops_nor_masks),
         cmocka_unit_test(a_dense_pass_uses_every_expert),
