@@ -155,6 +155,14 @@ out:
     return status;
 }
 
+/* Draws a figure among all: one of a suite without any runs is left out. */
+static moe_status draw_one_of_all(struct report *report, const struct options *o, const struct figure *figure,
+                                  moe_err *err) {
+    if (run_list_has_suite(report->runs, figure->need->suite)) return draw(report, o, figure, err);
+    printf("%s: left out, no runs of %s\n", figure->id, figure->need->suite);
+    return MOE_OK;
+}
+
 static moe_status command_figure(const struct options *o, moe_err *err) {
     moe_status status = MOE_OK;
     struct report *report = NULL;
@@ -169,9 +177,10 @@ static moe_status command_figure(const struct options *o, moe_err *err) {
     for (int32_t i = 1; !o->all && i < o->num_args; i++)
         moe_try(figure_find(o->args[i], &figure, err));
     moe_try(open_report(o, &report, err));
-    for (int32_t i = 0; o->all ? figure_at(i) != NULL : i + 1 < o->num_args; i++) {
-        figure = figure_at(i);
-        if (!o->all) moe_try(figure_find(o->args[i + 1], &figure, err));
+    for (int32_t i = 0; o->all && (figure = figure_at(i)) != NULL; i++)
+        moe_try(draw_one_of_all(report, o, figure, err));
+    for (int32_t i = 1; !o->all && i < o->num_args; i++) {
+        moe_try(figure_find(o->args[i], &figure, err));
         moe_try(draw(report, o, figure, err));
     }
 out:
@@ -186,7 +195,7 @@ static moe_status command_all(const struct options *o, moe_err *err) {
     moe_check(o->num_args == 1, err, MOE_EUSAGE, "all: takes no arguments");
     moe_try(open_report(o, &report, err));
     for (int32_t i = 0; figure_at(i) != NULL; i++)
-        moe_try(draw(report, o, figure_at(i), err));
+        moe_try(draw_one_of_all(report, o, figure_at(i), err));
     moe_try(weave_write(&(struct weave_request){report, o->figures_dir, folder}, err));
     printf("%s/report.md\n%s/report.html\n", folder, folder);
 out:

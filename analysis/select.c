@@ -328,6 +328,12 @@ struct run_group run_list_group(const struct run_list *list, const char *suite, 
     return group;
 }
 
+bool run_list_has_suite(const struct run_list *list, const char *suite) {
+    for (int32_t i = 0; i < list->count; i++)
+        if (strcmp(list->files[i].info.suite, suite) == 0) return true;
+    return false;
+}
+
 /* Closes the readers used longest ago until `bytes` more fit into the budget. */
 static void evict(struct run_list *list, size_t bytes) {
     for (;;) {
@@ -385,17 +391,23 @@ moe_status run_list_used(const struct run_list *list, char **out_text, moe_err *
     return text_take(&t, out_text, err);
 }
 
+/* Appends the groups that have no run: "top2 corrected, ..." */
+static void list_missing(const struct run_list *list, const struct run_need *need, struct text *missing) {
+    for (int32_t e = 0; e < need->num_experiments; e++) {
+        for (int32_t p = 0; p < need->num_protocols; p++) {
+            if (run_list_group(list, need->suite, need->experiments[e], need->protocols[p]).n > 0) continue;
+            text_append(missing, "%s%s %s", missing->length > 0 ? ", " : "", need->experiments[e],
+                        need->protocols[p]);
+        }
+    }
+}
+
 moe_status run_list_require(const struct run_list *list, const struct run_need *need, const char *what,
                             moe_err *err) {
     struct text missing = {0};
     moe_status status = MOE_OK;
-    for (int32_t e = 0; e < need->num_experiments; e++) {
-        for (int32_t p = 0; p < need->num_protocols; p++) {
-            if (run_list_group(list, need->suite, need->experiments[e], need->protocols[p]).n > 0) continue;
-            text_append(&missing, "%s%s %s", missing.length > 0 ? ", " : "", need->experiments[e],
-                        need->protocols[p]);
-        }
-    }
+    for (const struct run_need *n = need; n != NULL; n = n->also)
+        list_missing(list, n, &missing);
     if (missing.failed) {
         status = moe_fail(err, MOE_ENOMEM, "%s: no memory", what);
     } else if (missing.length > 0) {

@@ -54,6 +54,9 @@ struct run_group {
 struct run_group run_list_group(const struct run_list *list, const char *suite, const char *experiment,
                                 const char *protocol);
 
+/* Whether any run of a suite is there. */
+bool run_list_has_suite(const struct run_list *list, const char *suite);
+
 /* Reader of a run, owned by the list: good until the next call for another run (readers are kept within a
  * budget of memory). The run counts as used. */
 moe_status run_list_reader(struct run_list *list, const struct run_file *file, struct run_reader **out_reader,
@@ -77,6 +80,7 @@ struct run_need {
     int32_t num_experiments;
     const char *const *protocols; /* [num_protocols] */
     int32_t num_protocols;
+    const struct run_need *also; /* of the same suite: what runs under other protocols; NULL = no more */
 };
 
 /* MOE_ENOTFOUND names every group that has no run, the tier, the folders, and the command that trains them.

@@ -239,16 +239,32 @@ static int32_t common_length(const struct series_group *g) {
     return common;
 }
 
+moe_status series_group_average(struct series_group *g, moe_err *err) {
+    moe_status status = MOE_OK;
+    double *column = calloc((size_t)g->seeds + 1, sizeof *column);
+    moe_check(column != NULL, err, MOE_ENOMEM, "cannot allocate %d series", g->seeds);
+    for (int32_t i = 0; i < g->common; i++) {
+        for (int32_t s = 0; s < g->seeds; s++)
+            column[s] = g->runs[s].y[i];
+        const struct stats_estimate e = stats_mean_interval(column, g->seeds, 0.95);
+        g->x[i] = g->runs[0].x[i];
+        g->mean[i] = e.value;
+        g->low[i] = e.low;
+        g->high[i] = e.high;
+    }
+out:
+    free(column);
+    return status;
+}
+
 moe_status series_of_group(struct run_list *list, const struct run_group *group, const char *name,
                            struct series_group *out, moe_err *err) {
     moe_status status = MOE_OK;
-    double *column = NULL;
     *out = (struct series_group){0};
     moe_check(group->n > 0, err, MOE_ENOTFOUND, "no runs of %s/%s %s, tier %s, below %s", group->suite,
               group->experiment, group->protocol, run_list_tier(list), run_list_roots(list));
     out->runs = calloc((size_t)group->n, sizeof *out->runs);
-    column = calloc((size_t)group->n, sizeof *column);
-    moe_check(out->runs != NULL && column != NULL, err, MOE_ENOMEM, "cannot allocate %d series", group->n);
+    moe_check(out->runs != NULL, err, MOE_ENOMEM, "cannot allocate %d series", group->n);
     out->seeds = group->n;
     for (int32_t s = 0; s < group->n; s++)
         moe_try(series_of_run(list, &group->files[s], name, &out->runs[s], err));
@@ -258,17 +274,8 @@ moe_status series_of_group(struct run_list *list, const struct run_group *group,
     out->mean = out->x + out->common;
     out->low = out->mean + out->common;
     out->high = out->low + out->common;
-    for (int32_t i = 0; i < out->common; i++) {
-        for (int32_t s = 0; s < group->n; s++)
-            column[s] = out->runs[s].y[i];
-        const struct stats_estimate e = stats_mean_interval(column, group->n, 0.95);
-        out->x[i] = out->runs[0].x[i];
-        out->mean[i] = e.value;
-        out->low[i] = e.low;
-        out->high[i] = e.high;
-    }
+    moe_try(series_group_average(out, err));
 out:
-    free(column);
     if (status != MOE_OK) series_group_free(out);
     return status;
 }

@@ -40,6 +40,9 @@ moe_status series_of_group(struct run_list *list, const struct run_group *group,
                            struct series_group *out, moe_err *err);
 void series_group_free(struct series_group *s);
 
+/* Computes mean, low and high again after the runs' values were changed (logarithms, differences). */
+moe_status series_group_average(struct series_group *g, moe_err *err);
+
 /* Shares of the slots that each expert of a decoder layer was given on the validation split, after each
  * evaluation. */
 struct usage {

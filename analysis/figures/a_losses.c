@@ -22,13 +22,13 @@ static moe_status floor_of(struct report *report, int32_t protocol, double *out_
 
 /* A line at the entropy of the data, if it is known. */
 static void add_floor(struct plot *plot, int32_t panel, double floor) {
-    const struct plot_pen pen = source_a_reference_pen();
+    const struct plot_pen pen = source_reference_pen();
     if (!isnan(floor)) plot_add_reference(plot, panel, floor, &pen);
 }
 
 /* One legend entry per protocol whose data have a known entropy. */
 static void add_floor_legend(struct plot *plot, const double floors[SOURCE_A_PROTOCOLS]) {
-    const struct plot_pen pen = source_a_reference_pen();
+    const struct plot_pen pen = source_reference_pen();
     for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++) {
         char label[128];
         if (isnan(floors[p])) continue;
@@ -115,7 +115,7 @@ static moe_status add_published_curves(struct report *report, struct plot *plot,
         moe_check(epochs != NULL, err, MOE_ENOMEM, "cannot allocate %d epochs", n);
         for (int32_t i = 0; i < n; i++)
             epochs[i] = i + 1.0;
-        struct plot_pen published = source_a_published_pen(pen.colour);
+        struct plot_pen published = source_published_pen(pen.colour);
         published.marker = MARKER_NONE;
         plot_add_series(
             plot, panel,
@@ -150,7 +150,7 @@ static moe_status add_published_best(struct report *report, struct plot *plot, i
         for (int32_t i = 1; i < n; i++)
             if (values[i] < values[lowest]) lowest = i;
         const double epoch = lowest + 1.0;
-        const struct plot_pen published = source_a_published_pen(pen.colour);
+        const struct plot_pen published = source_published_pen(pen.colour);
         plot_add_series(
             plot, panel,
             &(struct plot_series){
@@ -216,7 +216,7 @@ moe_status draw_a_validation_loss(struct report *report, int32_t frame, struct p
                      &plot, err));
     moe_try(source_a_legend(plot, 0, GEOM_LINE, err));
     plot_break_legend(plot);
-    struct plot_pen curve = source_a_published_pen(STYLE_MUTED);
+    struct plot_pen curve = source_published_pen(STYLE_MUTED);
     struct plot_pen best = curve;
     curve.marker = MARKER_NONE;
     best.width = 0.0;

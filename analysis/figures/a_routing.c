@@ -30,7 +30,7 @@ out:
 static moe_status add_entropy_row(struct report *report, struct plot *plot, int32_t protocol,
                                   const int32_t layers[SOURCE_A_LAYERS], double maximum, moe_err *err) {
     moe_status status = MOE_OK;
-    const struct plot_pen line = source_a_reference_pen();
+    const struct plot_pen line = source_reference_pen();
     struct published *published = NULL;
     double *range = NULL;
     moe_try(report_published(report, "A", &published, err));
@@ -103,7 +103,7 @@ moe_status draw_a_entropy(struct report *report, int32_t frame, struct plot **ou
                      &plot, err));
     moe_try(source_a_legend(plot, 1, GEOM_LINE, err));
     plot_break_legend(plot);
-    const struct plot_pen line = source_a_reference_pen();
+    const struct plot_pen line = source_reference_pen();
     snprintf(label, sizeof label, "ln %d = %.4f, all experts alike", experts, log(experts));
     plot_add_legend(plot, label, GEOM_LINE, &line);
     plot_add_legend_span(plot, "range of the published values", STYLE_SHADE);
@@ -205,7 +205,7 @@ static moe_status add_published_usage(struct report *report, struct plot *plot, 
         position[i] = i;
         value[i] = shares[n - 1 - i];
     }
-    struct plot_pen pen = source_a_published_pen(STYLE_INK);
+    struct plot_pen pen = source_published_pen(STYLE_INK);
     pen.marker = MARKER_DIAMOND;
     plot_add_series(
         plot, panel,
@@ -241,7 +241,7 @@ static moe_status new_usage_plot(const char *title, const char *note, const int3
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
     struct expert_names names;
-    const struct plot_pen uniform = source_a_reference_pen();
+    const struct plot_pen uniform = source_reference_pen();
     name_experts(&names, experts, first_number);
     moe_try(plot_new(&(struct plot_layout){.title = title,
                                            .note = note,
@@ -287,7 +287,7 @@ moe_status draw_a_usage(struct report *report, int32_t frame, struct plot **out_
              seeds);
     moe_try(new_usage_plot("Expert usage at the end of training", note, layers, experts, 1, "expert, by rank",
                            100.0, NAN, &plot, err));
-    struct plot_pen published = source_a_published_pen(STYLE_INK);
+    struct plot_pen published = source_published_pen(STYLE_INK);
     published.marker = MARKER_DIAMOND;
     published.width = 0.0;
     plot_add_legend(plot, "published", GEOM_POINTS, &published);

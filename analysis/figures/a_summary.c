@@ -39,7 +39,7 @@ out:
 /* least: where the axis begins, NaN = free. */
 static void set_panel(struct plot *plot, int32_t panel, const char *title, const char *label,
                       double reference, double least) {
-    const struct plot_pen line = source_a_reference_pen();
+    const struct plot_pen line = source_reference_pen();
     struct plot_panel_spec spec = {
         .title = title, .position = plot_axis_auto(), .value = plot_axis_auto(), .horizontal = true};
     spec.position.names = source_a_experiments;
@@ -209,7 +209,7 @@ moe_status draw_a_summary(struct report *report, int32_t frame, struct plot **ou
     struct plot *plot = NULL;
     char seeds[32];
     char note[512];
-    const struct plot_pen line = source_a_reference_pen();
+    const struct plot_pen line = source_reference_pen();
     (void)frame;
     source_a_seeds(report, seeds, sizeof seeds);
     snprintf(note, sizeof note,

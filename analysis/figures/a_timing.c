@@ -134,7 +134,7 @@ moe_status draw_a_timing(struct report *report, int32_t frame, struct plot **out
     struct plot *plot = NULL;
     char seeds[32];
     char note[512];
-    const struct plot_pen one = source_a_reference_pen();
+    const struct plot_pen one = source_reference_pen();
     (void)frame;
     source_a_seeds(report, seeds, sizeof seeds);
     snprintf(note, sizeof note,
@@ -196,7 +196,7 @@ moe_status draw_a_throughput(struct report *report, int32_t frame, struct plot *
     struct plot *plot = NULL;
     char seeds[32];
     char note[512];
-    const struct plot_pen one = source_a_reference_pen();
+    const struct plot_pen one = source_reference_pen();
     (void)frame;
     source_a_seeds(report, seeds, sizeof seeds);
     snprintf(note, sizeof note,

@@ -1,7 +1,5 @@
 #include "analysis/figures/source_a.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "analysis/style.h"
@@ -11,10 +9,11 @@ const char *const source_a_experiments[SOURCE_A_EXPERIMENTS] = {"dense", "baseli
 const char *const source_a_protocols[SOURCE_A_PROTOCOLS] = {"as-published", "corrected"};
 const char *const source_a_protocol_titles[SOURCE_A_PROTOCOLS] = {"as published", "corrected"};
 
-const struct run_need source_a_need = {SOURCE_A_SUITE, source_a_experiments, SOURCE_A_EXPERIMENTS,
-                                       source_a_protocols, SOURCE_A_PROTOCOLS};
-const struct run_need source_a_moe_need = {SOURCE_A_SUITE, source_a_experiments + 1, SOURCE_A_EXPERIMENTS - 1,
-                                           source_a_protocols, SOURCE_A_PROTOCOLS};
+const struct run_need source_a_need = {SOURCE_A_SUITE,     source_a_experiments, SOURCE_A_EXPERIMENTS,
+                                       source_a_protocols, SOURCE_A_PROTOCOLS,   NULL};
+const struct run_need source_a_moe_need = {SOURCE_A_SUITE,           source_a_experiments + 1,
+                                           SOURCE_A_EXPERIMENTS - 1, source_a_protocols,
+                                           SOURCE_A_PROTOCOLS,       NULL};
 
 const struct figure source_a_figures[] = {
     {"a-training-loss", "A", "Training loss by epoch",
@@ -83,14 +82,7 @@ moe_status source_a_pen(int32_t experiment, struct plot_pen *out_pen, moe_err *e
 
 moe_status source_a_published(struct report *report, const char *before, int32_t experiment,
                               const char *after, double *out_value, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct published *p = NULL;
-    char name[160];
-    snprintf(name, sizeof name, "%s.%s.%s", before, source_a_experiments[experiment], after);
-    moe_try(report_published(report, "A", &p, err));
-    moe_try(published_number(p, name, out_value, err));
-out:
-    return status;
+    return source_published(report, "A", before, source_a_experiments[experiment], after, out_value, err);
 }
 
 moe_status source_a_legend(struct plot *plot, int32_t from, enum plot_geom geom, moe_err *err) {
@@ -108,73 +100,21 @@ moe_status source_a_curves(struct report *report, struct plot *plot, int32_t pan
                            int32_t from, const char *series, enum plot_dash dash, double ceiling,
                            moe_err *err) {
     moe_status status = MOE_OK;
-    struct series_group g = {0};
     for (int32_t e = from; e < SOURCE_A_EXPERIMENTS; e++) {
         const struct run_group group = source_a_group(report, e, protocol);
-        struct plot_pen pen;
-        moe_try(source_a_pen(e, &pen, err));
-        moe_try(series_of_group(report->runs, &group, series, &g, err));
-        struct plot_pen thin = pen;
-        thin.width = 0.9;
-        thin.opacity = 0.45;
-        thin.marker = MARKER_NONE;
-        const int32_t begin = g.common > 0 ? g.common - 1 : 0;
-        for (int32_t s = 0; s < g.seeds; s++) {
-            const struct series *run = &g.runs[s];
-            plot_add_series(plot, panel,
-                            &(struct plot_series){.geom = GEOM_LINE,
-                                                  .n = run->n - begin > 1 ? run->n - begin : 0,
-                                                  .position = run->x + begin,
-                                                  .value = run->y + begin,
-                                                  .pen = thin});
-        }
-        pen.dash = dash;
-        if (dash != DASH_SOLID) pen.marker = MARKER_NONE;
-        for (int32_t i = 0; i < g.common; i++)
-            if (g.high[i] > ceiling) g.high[i] = ceiling;
-        const bool band = g.seeds > 1 && dash == DASH_SOLID;
-        plot_add_series(plot, panel,
-                        &(struct plot_series){.geom = GEOM_LINE,
-                                              .n = g.common,
-                                              .position = g.x,
-                                              .value = g.mean,
-                                              .low = band ? g.low : NULL,
-                                              .high = band ? g.high : NULL,
-                                              .pen = pen});
-        series_group_free(&g);
+        struct source_curve curve = {.series = series, .ceiling = ceiling};
+        moe_try(source_a_pen(e, &curve.pen, err));
+        curve.pen.dash = dash;
+        moe_try(source_draw_curve(report, plot, panel, &group, &curve, err));
     }
 out:
-    series_group_free(&g);
     return status;
 }
 
 void source_a_seeds(const struct report *report, char *out, size_t size) {
-    int32_t least = INT32_MAX;
-    int32_t most = 0;
-    for (int32_t e = 0; e < SOURCE_A_EXPERIMENTS; e++) {
-        for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++) {
-            const int32_t n = source_a_group(report, e, p).n;
-            if (n == 0) continue; /* a figure of the MoE runs needs no dense one */
-            least = n < least ? n : least;
-            most = n > most ? n : most;
-        }
-    }
-    if (least == most) {
-        snprintf(out, size, most == 1 ? "%d seed (no interval)" : "%d seeds", most);
-    } else {
-        snprintf(out, size, "%d to %d seeds", least, most);
-    }
-}
-
-struct plot_pen source_a_reference_pen(void) {
-    return (struct plot_pen){.colour = STYLE_MUTED, .width = 1.3, .dash = DASH_DOTTED};
-}
-
-struct plot_pen source_a_published_pen(struct plot_colour colour) {
-    return (struct plot_pen){.colour = colour,
-                             .width = 1.2,
-                             .dash = DASH_DASHED,
-                             .marker = MARKER_CIRCLE,
-                             .marker_size = 6.5,
-                             .hollow = true};
+    struct run_group groups[SOURCE_A_EXPERIMENTS * SOURCE_A_PROTOCOLS];
+    for (int32_t e = 0; e < SOURCE_A_EXPERIMENTS; e++)
+        for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++)
+            groups[e * SOURCE_A_PROTOCOLS + p] = source_a_group(report, e, p);
+    source_seeds(groups, SOURCE_A_EXPERIMENTS * SOURCE_A_PROTOCOLS, out, size);
 }

@@ -2,8 +2,7 @@
 #ifndef ANALYSIS_FIGURES_SOURCE_A_H
 #define ANALYSIS_FIGURES_SOURCE_A_H
 
-#include "analysis/figure.h"
-#include "analysis/series.h"
+#include "analysis/figures/source_common.h"
 #include "analysis/stats.h"
 
 #define SOURCE_A_SUITE "moe-vs-dense"
@@ -49,11 +48,6 @@ moe_status source_a_curves(struct report *report, struct plot *plot, int32_t pan
 
 /* "5 seeds", "3 to 5 seeds" or "1 seed (no interval)": how many runs each experiment has. */
 void source_a_seeds(const struct report *report, char *out, size_t size);
-
-/* Width of the lines of reference (optimum, uniform). */
-struct plot_pen source_a_reference_pen(void);
-/* Pen of published numbers: hollow, dashed. */
-struct plot_pen source_a_published_pen(struct plot_colour colour);
 
 /* The figures (a_losses.c, a_timing.c, a_routing.c, a_summary.c). */
 moe_status draw_a_training_loss(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);

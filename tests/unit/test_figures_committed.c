@@ -31,7 +31,7 @@ static void test_runs_are_what_they_say(void **state) {
     }
 }
 
-/* Every figure is, byte for byte, what the committed runs give now. */
+/* Every figure of a suite with committed runs is, byte for byte, what they give now. */
 static void test_figures_are_current(void **state) {
     (void)state;
     for (int32_t i = 0; figure_at(i) != NULL; i++) {
@@ -41,6 +41,7 @@ static void test_figures_are_current(void **state) {
         size_t committed_size = 0;
         char name[FIGURE_NAME_MAX];
         moe_err err = {0};
+        if (!run_list_has_suite(report->runs, figure_at(i)->need->suite)) continue;
         figure_file_name(figure_at(i), name);
         char *path = path_join(FIGURES, name);
         assert_non_null(path);

@@ -1,0 +1,34 @@
+/* source_common.h - what the figures and tables of any source share. */
+#ifndef ANALYSIS_FIGURES_SOURCE_COMMON_H
+#define ANALYSIS_FIGURES_SOURCE_COMMON_H
+
+#include "analysis/figure.h"
+#include "analysis/plot.h"
+#include "analysis/series.h"
+
+/* How a curve over the seeds of a group is drawn. */
+struct source_curve {
+    const char *series;  /* analysis/series.h */
+    struct plot_pen pen; /* of the mean; a dash other than solid is drawn without marks and band */
+    double ceiling;      /* the largest value that can be, at which intervals are cut; NaN = none */
+    bool log;            /* mean and interval of the logarithms: for a log axis; values <= 0 leave gaps */
+};
+
+/* Draws the series of a group into a panel: mean and interval over the positions that all seeds reached, and
+ * thin lines of the single seeds beyond. */
+moe_status source_draw_curve(struct report *report, struct plot *plot, int32_t panel,
+                             const struct run_group *group, const struct source_curve *curve, moe_err *err);
+
+/* "5 seeds", "3 to 5 seeds" or "1 seed (no interval)". Groups without runs do not count. */
+void source_seeds(const struct run_group *groups, int32_t count, char *out, size_t size);
+
+/* The published number BEFORE.EXPERIMENT.AFTER of a source. */
+moe_status source_published(struct report *report, const char *source, const char *before,
+                            const char *experiment, const char *after, double *out_value, moe_err *err);
+
+/* Width of the lines of reference (optimum, uniform). */
+struct plot_pen source_reference_pen(void);
+/* Pen of published numbers: hollow, dashed. */
+struct plot_pen source_published_pen(struct plot_colour colour);
+
+#endif

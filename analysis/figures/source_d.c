@@ -1,0 +1,172 @@
+#include "analysis/figures/source_d.h"
+
+#include "analysis/style.h"
+
+#define A2 "a2_moedl_lb_biasing"
+#define C3 "c3_moedl_e32_k4"
+
+const char *const source_d_experiments[D_EXPERIMENTS] = {
+    [D_LLAMA] = "00_llama2_ref",
+    [D_DENSE] = "01_moedl_dense",
+    [D_A0] = "a0_moedl_no_lb",
+    [D_A1] = "a1_moedl_lb_penalty",
+    [D_A2] = A2,
+    [D_B1] = "b1_moedl_e2_k1",
+    [D_B2] = "b2_moedl_e4_k1",
+    [D_B4] = "b4_moedl_e16_k1",
+    [D_B20] = "b20_moedl_e4_k1_4ep",
+    [D_C2] = "c2_moedl_e16_k2",
+    [D_C3] = C3,
+    [D_C4] = "c4_moedl_e64_k8",
+    [D_D2] = "d2_moedl_s1_k3_e31",
+    [D_D3] = "d3_moedl_s2_k2_e30",
+    [D_D4] = "d4_moedl_s3_k1_e29",
+    [D_E1] = "e1_moedl_cf_1_0",
+    [D_E2] = "e2_moedl_cf_1_5",
+    [D_E3] = "e3_moedl_cf_2_0",
+    [D_E4] = "e4_moedl_cf_2_5",
+    [D_A2_TEXT] = "a2_bias_text",
+    [D_A2_SIGN] = "a2_bias_sign",
+};
+const char *const source_d_titles[D_EXPERIMENTS] = {
+    [D_LLAMA] = "00: Llama, dense",
+    [D_DENSE] = "01: dense",
+    [D_A0] = "a0: no balancing",
+    [D_A1] = "a1: penalty",
+    [D_A2] = "a2: bias, 1 of 8",
+    [D_B1] = "b1: 1 of 2",
+    [D_B2] = "b2: 1 of 4",
+    [D_B4] = "b4: 1 of 16",
+    [D_B20] = "b20: 1 of 4, twice the epochs",
+    [D_C2] = "c2: 2 of 16",
+    [D_C3] = "c3: 4 of 32",
+    [D_C4] = "c4: 8 of 64",
+    [D_D2] = "d2: 1 shared, 3 of 31",
+    [D_D3] = "d3: 2 shared, 2 of 30",
+    [D_D4] = "d4: 3 shared, 1 of 29",
+    [D_E1] = "e1: capacity 1.0",
+    [D_E2] = "e2: capacity 1.5",
+    [D_E3] = "e3: capacity 2.0",
+    [D_E4] = "e4: capacity 2.5",
+    [D_A2_TEXT] = "bias as in the text",
+    [D_A2_SIGN] = "bias by sign",
+};
+const char *const source_d_protocols[D_PROTOCOLS] = {"as-published", "corrected"};
+const char *const source_d_protocol_titles[D_PROTOCOLS] = {"as published", "corrected"};
+
+const struct source_d_family source_d_families[D_FAMILIES] = {
+    [D_BALANCING] = {"load balancing",
+                     "how load is balanced",
+                     3,
+                     {D_A0, D_A1, D_A2},
+                     {"none", "penalty", "bias"},
+                     {"a0_moedl_no_lb", "a1_moedl_lb_penalty", A2}},
+    [D_SCALING] = {"number of experts",
+                   "experts, one active",
+                   4,
+                   {D_B1, D_B2, D_A2, D_B4},
+                   {"2", "4", "8", "16"},
+                   {"b1_moedl_e2_k1", "b2_moedl_e4_k1", "b3_moedl_e8_k1", "b4_moedl_e16_k1"}},
+    [D_GRANULARITY] = {"granularity",
+                       "active of all experts",
+                       4,
+                       {D_A2, D_C2, D_C3, D_C4},
+                       {"1 of 8", "2 of 16", "4 of 32", "8 of 64"},
+                       {"c1_moedl_e8_k1", "c2_moedl_e16_k2", C3, "c4_moedl_e64_k8"}},
+    [D_SHARED] = {"shared experts",
+                  "shared + routed active experts",
+                  4,
+                  {D_C3, D_D2, D_D3, D_D4},
+                  {"0 + 4", "1 + 3", "2 + 2", "3 + 1"},
+                  {"d1_moedl_s0_k4_e32", "d2_moedl_s1_k3_e31", "d3_moedl_s2_k2_e30", "d4_moedl_s3_k1_e29"}},
+    [D_CAPACITY] = {"capacity",
+                    "capacity factor",
+                    5,
+                    {D_E1, D_E2, D_E3, D_E4, D_A2},
+                    {"1.0", "1.5", "2.0", "2.5", "none"},
+                    {"e1_moedl_cf_1_0", "e2_moedl_cf_1_5", "e3_moedl_cf_2_0", "e4_moedl_cf_2_5", A2}},
+};
+
+/* ---- needs: names of experiments, under both protocols or one */
+
+static const char *const llama[] = {"00_llama2_ref"};
+static const char *const dense[] = {"01_moedl_dense"};
+static const char *const balancing[] = {"a0_moedl_no_lb", "a1_moedl_lb_penalty", A2};
+static const char *const scaling[] = {"01_moedl_dense", A2, "b1_moedl_e2_k1", "b2_moedl_e4_k1",
+                                      "b4_moedl_e16_k1"};
+static const char *const granularity[] = {"01_moedl_dense", A2, "c2_moedl_e16_k2", C3, "c4_moedl_e64_k8"};
+static const char *const shared[] = {"01_moedl_dense", C3, "d2_moedl_s1_k3_e31", "d3_moedl_s2_k2_e30",
+                                     "d4_moedl_s3_k1_e29"};
+static const char *const capacity[] = {
+    "01_moedl_dense", A2, "e1_moedl_cf_1_0", "e2_moedl_cf_1_5", "e3_moedl_cf_2_0", "e4_moedl_cf_2_5"};
+static const char *const question[] = {
+    "01_moedl_dense",    A2, "b1_moedl_e2_k1",  "b2_moedl_e4_k1",     "b4_moedl_e16_k1",
+    "c2_moedl_e16_k2",   C3, "c4_moedl_e64_k8", "d2_moedl_s1_k3_e31", "d3_moedl_s2_k2_e30",
+    "d4_moedl_s3_k1_e29"};
+static const char *const bias_rules[] = {A2, "a2_bias_text", "a2_bias_sign"};
+
+#define COUNT(array) ((int32_t)(sizeof(array) / sizeof((array)[0])))
+#define BOTH(names, more)                                                                                    \
+    { SOURCE_D_SUITE, names, COUNT(names), source_d_protocols, D_PROTOCOLS, more }
+
+static const struct run_need need_llama = {SOURCE_D_SUITE, llama, COUNT(llama), source_d_protocols, 1, NULL};
+static const struct run_need need_bias_rules = {
+    SOURCE_D_SUITE, bias_rules, COUNT(bias_rules), source_d_protocols + D_CORRECTED, 1, &need_llama};
+static const struct run_need need_capacity = BOTH(capacity, &need_bias_rules);
+static const struct run_need need_balancing = BOTH(balancing, &need_capacity);
+
+const struct run_need source_d_need_parity = {SOURCE_D_SUITE,     dense, COUNT(dense),
+                                              source_d_protocols, 1,     &need_llama};
+const struct run_need source_d_need_balancing = BOTH(balancing, NULL);
+const struct run_need source_d_need_scaling = BOTH(scaling, NULL);
+const struct run_need source_d_need_granularity = BOTH(granularity, NULL);
+const struct run_need source_d_need_shared = BOTH(shared, NULL);
+const struct run_need source_d_need_capacity = BOTH(capacity, NULL);
+const struct run_need source_d_need_question = BOTH(question, NULL);
+const struct run_need source_d_need_bias_rules = {
+    SOURCE_D_SUITE, bias_rules, COUNT(bias_rules), source_d_protocols + D_CORRECTED, 1, NULL};
+const struct run_need source_d_need_all = BOTH(question, &need_balancing);
+
+/* ---- the figures */
+
+const struct figure source_d_figures[] = {
+    {"d-training", "D", "Validation loss during training",
+     "Cross-entropy on the validation split against optimizer steps, one panel for each family of "
+     "experiments and protocol. Bands are 95 % intervals over seeds. The dense model is in every panel.",
+     &source_d_need_question, draw_d_training, NULL},
+};
+const int32_t source_d_figure_count = COUNT(source_d_figures);
+
+struct run_group source_d_group(const struct report *report, enum source_d_experiment experiment,
+                                enum source_d_protocol protocol) {
+    if (experiment == D_LLAMA) protocol = D_AS_PUBLISHED;
+    if (experiment == D_A2_TEXT || experiment == D_A2_SIGN) protocol = D_CORRECTED;
+    return run_list_group(report->runs, SOURCE_D_SUITE, source_d_experiments[experiment],
+                          source_d_protocols[protocol]);
+}
+
+moe_status source_d_pen(enum source_d_experiment experiment, struct plot_pen *out_pen, moe_err *err) {
+    return style_of_experiment(SOURCE_D_SUITE, source_d_experiments[experiment], out_pen, err);
+}
+
+moe_status source_d_legend(struct plot *plot, const enum source_d_experiment *experiments, int32_t count,
+                           enum plot_geom geom, moe_err *err) {
+    moe_status status = MOE_OK;
+    for (int32_t i = 0; i < count; i++) {
+        struct plot_pen pen;
+        moe_try(source_d_pen(experiments[i], &pen, err));
+        plot_add_legend(plot, source_d_titles[experiments[i]], geom, &pen);
+    }
+out:
+    return status;
+}
+
+void source_d_seeds(const struct report *report, const enum source_d_experiment *experiments, int32_t count,
+                    char *out, size_t size) {
+    struct run_group groups[D_EXPERIMENTS * D_PROTOCOLS];
+    int32_t n = 0;
+    for (int32_t i = 0; i < count && i < D_EXPERIMENTS; i++)
+        for (int32_t p = 0; p < D_PROTOCOLS; p++)
+            groups[n++] = source_d_group(report, experiments[i], (enum source_d_protocol)p);
+    source_seeds(groups, n, out, size);
+}

@@ -1,0 +1,86 @@
+/* source_d.h - figures of source D (moedl), and what they share. */
+#ifndef ANALYSIS_FIGURES_SOURCE_D_H
+#define ANALYSIS_FIGURES_SOURCE_D_H
+
+#include "analysis/figures/source_common.h"
+
+#define SOURCE_D_SUITE "moedl"
+
+extern const struct figure source_d_figures[];
+extern const int32_t source_d_figure_count;
+
+/* The experiments that are trained. a2 is also the source's b3 and c1, c3 its d1: one configuration under
+ * several names. */
+enum source_d_experiment {
+    D_LLAMA = 0, /* as published only: no defect touches it */
+    D_DENSE,
+    D_A0,
+    D_A1,
+    D_A2,
+    D_B1,
+    D_B2,
+    D_B4,
+    D_B20,
+    D_C2,
+    D_C3,
+    D_C4,
+    D_D2,
+    D_D3,
+    D_D4,
+    D_E1,
+    D_E2,
+    D_E3,
+    D_E4,
+    D_A2_TEXT, /* corrected only, not in the source */
+    D_A2_SIGN, /* likewise */
+    D_EXPERIMENTS
+};
+extern const char *const source_d_experiments[D_EXPERIMENTS]; /* names of the runs */
+extern const char *const source_d_titles[D_EXPERIMENTS];      /* for legends */
+
+enum source_d_protocol { D_AS_PUBLISHED = 0, D_CORRECTED, D_PROTOCOLS };
+extern const char *const source_d_protocols[D_PROTOCOLS];
+extern const char *const source_d_protocol_titles[D_PROTOCOLS];
+
+/* One axis of the source's design: its rows in the order of what is varied. */
+#define SOURCE_D_FAMILY_MAX 5
+struct source_d_family {
+    const char *title, *label; /* of a panel, of its axis */
+    int32_t n;
+    enum source_d_experiment members[SOURCE_D_FAMILY_MAX];
+    const char *names[SOURCE_D_FAMILY_MAX];     /* at the axis */
+    const char *published[SOURCE_D_FAMILY_MAX]; /* the row's name in the source */
+};
+enum source_d_axis { D_BALANCING = 0, D_SCALING, D_GRANULARITY, D_SHARED, D_CAPACITY, D_FAMILIES };
+extern const struct source_d_family source_d_families[D_FAMILIES];
+
+/* What figures and tables need. */
+extern const struct run_need source_d_need_parity;      /* 00, 01 */
+extern const struct run_need source_d_need_balancing;   /* a0, a1, a2 */
+extern const struct run_need source_d_need_scaling;     /* 01, a2, b1, b2, b4 */
+extern const struct run_need source_d_need_granularity; /* 01, a2, c2, c3, c4 */
+extern const struct run_need source_d_need_shared;      /* 01, c3, d2, d3, d4 */
+extern const struct run_need source_d_need_capacity;    /* 01, a2, e1 to e4 */
+extern const struct run_need source_d_need_question;    /* 01, a2, b, c, d */
+extern const struct run_need source_d_need_bias_rules;  /* a2 and its other rules, corrected */
+extern const struct run_need source_d_need_all;         /* all of the source, and the bias rules */
+
+/* The runs of an experiment under a protocol, or under the only one that it has. */
+struct run_group source_d_group(const struct report *report, enum source_d_experiment experiment,
+                                enum source_d_protocol protocol);
+
+/* The pen of an experiment. */
+moe_status source_d_pen(enum source_d_experiment experiment, struct plot_pen *out_pen, moe_err *err);
+
+/* Legend entries of experiments. */
+moe_status source_d_legend(struct plot *plot, const enum source_d_experiment *experiments, int32_t count,
+                           enum plot_geom geom, moe_err *err);
+
+/* source_seeds() of experiments under both protocols. */
+void source_d_seeds(const struct report *report, const enum source_d_experiment *experiments, int32_t count,
+                    char *out, size_t size);
+
+/* The figures (d_curves.c). */
+moe_status draw_d_training(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+
+#endif
