@@ -41,7 +41,9 @@ struct config_key {
         item_size;   /* strings: bytes with the final 0; lists: elements, and bytes of a string element */
     double min, max; /* numbers and elements of integer lists, both allowed unless `open` excludes them */
     int open;
-    const char *value;        /* default, as TOML */
+    const char *value; /* default, as TOML */
+    bool silent; /* left out of JSON and TOML while it has its default: keys that came later do not change the
+                    identity of configurations that existed before */
     const char *const *words; /* NULL-terminated; enums, and words that stand for a list */
     const char *unit;         /* "" if none */
     const char *doc;          /* one sentence */
@@ -86,7 +88,8 @@ moe_status config_fill(const struct config *config, const struct config_schema *
                        moe_err *err);
 
 /* Values of a struct as nested JSON {"SECTION": {"KEY": value}}: new reference, or NULL when memory is out.
- * Floats stay reals even when whole. Lists given by a word are written as the word. */
+ * Floats stay reals even when whole. Lists given by a word are written as the word. Silent keys are left out
+ * where they have their default. */
 json_t *config_to_json(const struct config_schema *schema, const void *from);
 
 /* Value of one key of a struct as text for messages: `model.hidden_size = 256 (FILE:LINE)`; config may be

@@ -39,6 +39,7 @@ struct model_config {
 
 enum router_name { CONFIG_ROUTER_SOFTMAX = 0, CONFIG_ROUTER_SIGMOID = 1 };
 enum lb_scope { LB_PER_LAYER = 0, LB_POOLED = 1 };
+enum bias_rule_name { CONFIG_BIAS_SIGN = 0, CONFIG_BIAS_PROPORTIONAL = 1, CONFIG_BIAS_PROPORTIONAL_E = 2 };
 enum drop_name { CONFIG_DROP_POSITION = 0, CONFIG_DROP_WEIGHT = 1, CONFIG_DROP_PUBLISHED_SLOT = 2 };
 
 struct moe_config {
@@ -55,7 +56,10 @@ struct moe_config {
     int32_t temperature_epochs;                /* 0 = temperature_start throughout */
     double lb_coeff; /* alpha * E * sum f_e P_e (Switch, Fedus et al. 2021); f over K slots */
     enum lb_scope lb_scope;
-    double lb_gamma;        /* step of the loss-free selection bias; 0 = none */
+    double lb_gamma; /* step of the loss-free selection bias; 0 = none */
+    enum bias_rule_name bias_rule;
+    bool bias_counts_eval;  /* the load that moves the bias includes that of evaluations (source D as
+                               published) */
     double z_coeff;         /* router z-loss (ST-MoE) */
     double capacity_factor; /* 0 = dropless; capacity = floor(rows K / E * factor), training only */
     enum drop_name drop_policy;

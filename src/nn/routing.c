@@ -102,16 +102,21 @@ struct balance_result routing_balance(struct routing *r, struct device *dev,
     return result;
 }
 
-void routing_update_bias(struct routing *r, const int64_t *load, float gamma) {
+void routing_update_bias(struct routing *r, const int64_t *load, float gamma, enum bias_rule rule) {
+    const double experts = r->experts;
     for (int32_t l = 0; l < r->layers; l++) {
         const int64_t *row = load + (size_t)l * (size_t)r->experts;
+        float *bias = r->host.bias + (size_t)l * (size_t)r->experts;
         int64_t total = 0;
         for (int32_t e = 0; e < r->experts; e++)
             total += row[e];
-        for (int32_t e = 0; e < r->experts; e++) {
-            const int64_t excess = row[e] * r->experts - total; /* E (load - mean), exact */
+        for (int32_t e = 0; e < r->experts && total > 0; e++) {
+            const int64_t excess = row[e] * r->experts - total;  /* E (load - mean), exact */
+            const double share = (double)excess / (double)total; /* E f - 1 */
             const float sign = excess > 0 ? -1.0f : excess < 0 ? 1.0f : 0.0f;
-            r->host.bias[(size_t)l * (size_t)r->experts + (size_t)e] += gamma * sign;
+            bias[e] += rule == BIAS_SIGN           ? gamma * sign
+                       : rule == BIAS_PROPORTIONAL ? (float)(-(double)gamma * share / experts)
+                                                   : (float)(-(double)gamma * share);
         }
     }
 }

@@ -66,9 +66,14 @@ struct balance_result routing_balance(struct routing *r, struct device *dev,
                                       const struct balance_settings *settings, int64_t rows, int32_t top_k,
                                       double grad_scale, bool backward);
 
-/* Loss-free balancing (Wang et al. 2024): bias_e += gamma * sign(mean load - load_e), per layer, from `load`
- * [L, E] summed over the step. */
-void routing_update_bias(struct routing *r, const int64_t *load, float gamma);
+/* Loss-free balancing, per layer, from `load` [L, E] and the shares f_e of it: bias_e += gamma * step_e. A
+ * layer without load keeps its bias. */
+enum bias_rule {
+    BIAS_SIGN = 0,          /* step_e = sign(1 / E - f_e) (Wang et al. 2024; DeepSeek-V3) */
+    BIAS_PROPORTIONAL = 1,  /* step_e = 1 / E - f_e (source D's text) */
+    BIAS_PROPORTIONAL_E = 2 /* step_e = 1 - E f_e (source D's code) */
+};
+void routing_update_bias(struct routing *r, const int64_t *load, float gamma, enum bias_rule rule);
 
 /* Composes select_bias from the bias and, with probability p per expert, a mask of -inf (experts that sit out
  * this step; at least `keep` stay in every layer), and uploads it. */

@@ -97,13 +97,19 @@ static int64_t list_tensors(const struct params *params, const struct snapshot *
     return n;
 }
 
+static struct safetensors_source routing_tensor(const struct routing *routing, const char *name,
+                                                enum safetensors_dtype dtype, const void *data) {
+    return (struct safetensors_source){
+        .name = name, .dtype = dtype, .rank = 2, .shape = {routing->layers, routing->experts}, .data = data};
+}
+
 moe_status checkpoint_save(const char *path, const struct experiment *e, struct decoder *d,
-                           const struct train_progress *progress, const int64_t *expert_updates,
+                           const struct train_progress *progress, const struct checkpoint_counts *counts,
                            moe_err *err) {
     moe_status status = MOE_OK;
     const struct params *params = decoder_params(d);
     const struct routing *routing = decoder_routing(d);
-    const int64_t room = (int64_t)params->count * TENSORS_PER_PARAM + 2;
+    const int64_t room = (int64_t)params->count * TENSORS_PER_PARAM + 3;
     struct snapshot snapshot = {{0}, {0}};
     struct safetensors_entry entries[METADATA_MAX];
     char values[METADATA_MAX][VALUE_MAX];
@@ -115,16 +121,11 @@ moe_status checkpoint_save(const char *path, const struct experiment *e, struct 
     moe_try(snapshot_take(&snapshot, params, err));
     int64_t count = list_tensors(params, &snapshot, tensors, names);
     if (routing->layers > 0) {
-        tensors[count++] = (struct safetensors_source){.name = "routing.bias",
-                                                       .dtype = SAFETENSORS_F32,
-                                                       .rank = 2,
-                                                       .shape = {routing->layers, routing->experts},
-                                                       .data = routing->host.bias};
-        tensors[count++] = (struct safetensors_source){.name = "routing.expert_updates",
-                                                       .dtype = SAFETENSORS_I64,
-                                                       .rank = 2,
-                                                       .shape = {routing->layers, routing->experts},
-                                                       .data = expert_updates};
+        tensors[count++] = routing_tensor(routing, "routing.bias", SAFETENSORS_F32, routing->host.bias);
+        tensors[count++] =
+            routing_tensor(routing, "routing.expert_updates", SAFETENSORS_I64, counts->expert_updates);
+        tensors[count++] =
+            routing_tensor(routing, "routing.metered_load", SAFETENSORS_I64, counts->metered_load);
     }
     format_progress(progress, entries, values, &entry_count);
     entries[entry_count++] = (struct safetensors_entry){"outcome", progress->outcome};
@@ -222,20 +223,23 @@ out:
 }
 
 static moe_status load_routing(const struct safetensors *file, struct routing *routing,
-                               int64_t *expert_updates, moe_err *err) {
+                               const struct checkpoint_counts *counts, moe_err *err) {
     moe_status status = MOE_OK;
     const int64_t shape[2] = {routing->layers, routing->experts};
     const struct safetensors_tensor *tensor = NULL;
     moe_try(safetensors_require(file, "routing.bias", 2, shape, &tensor, err));
     moe_try(safetensors_read_float(file, tensor, routing->host.bias, err));
     moe_try(safetensors_require(file, "routing.expert_updates", 2, shape, &tensor, err));
-    moe_try(safetensors_read(file, tensor, SAFETENSORS_I64, expert_updates, err));
+    moe_try(safetensors_read(file, tensor, SAFETENSORS_I64, counts->expert_updates, err));
+    moe_try(safetensors_require(file, "routing.metered_load", 2, shape, &tensor, err));
+    moe_try(safetensors_read(file, tensor, SAFETENSORS_I64, counts->metered_load, err));
 out:
     return status;
 }
 
 moe_status checkpoint_load(const char *path, const struct experiment *e, struct decoder *d,
-                           struct train_progress *out_progress, int64_t *expert_updates, moe_err *err) {
+                           struct train_progress *out_progress, const struct checkpoint_counts *out_counts,
+                           moe_err *err) {
     moe_status status = MOE_OK;
     struct safetensors *file = NULL;
     struct params *params = decoder_params(d);
@@ -250,7 +254,7 @@ moe_status checkpoint_load(const char *path, const struct experiment *e, struct 
     moe_try(read_progress(file, path, e, out_progress, err));
     for (int32_t i = 0; i < params->count; i++)
         moe_try(load_param(file, params, i, buffer, err));
-    if (decoder_routing(d)->layers > 0) moe_try(load_routing(file, decoder_routing(d), expert_updates, err));
+    if (decoder_routing(d)->layers > 0) moe_try(load_routing(file, decoder_routing(d), out_counts, err));
     moe_try(params->dev->ops->synchronize(params->dev, err));
 out:
     safetensors_close(file);

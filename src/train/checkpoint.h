@@ -1,8 +1,8 @@
 /* checkpoint.h - X.h5.ckpt: everything needed to go on, in one safetensors file with a checksum.
  *
  * Tensors: every parameter under its name, its moments under "adamw.m/NAME" and "adamw.v/NAME",
- * "routing.bias" [L, E], "routing.expert_updates" [L, E]. Metadata: the configuration (JSON), its SHA-256 and
- * the progress below.
+ * "routing.bias", "routing.expert_updates" and "routing.metered_load" [L, E]. Metadata: the configuration
+ * (JSON), its SHA-256 and the progress below.
  */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
@@ -25,9 +25,14 @@ struct train_progress {
         epoch_checkpoint_seconds; /* of the current epoch; not part of the digest */
 };
 
-/* expert_updates [L, E] host. */
+/* What the trainer counts per expert: [L, E], host. */
+struct checkpoint_counts {
+    int64_t *expert_updates; /* steps in which the expert had a token */
+    int64_t *metered_load;   /* load since the selection bias last moved */
+};
+
 moe_status checkpoint_save(const char *path, const struct experiment *e, struct decoder *d,
-                           const struct train_progress *progress, const int64_t *expert_updates,
+                           const struct train_progress *progress, const struct checkpoint_counts *counts,
                            moe_err *err);
 
 /* Reads the progress only. MOE_ENOTFOUND if there is none; MOE_EMISMATCH if it belongs to another
@@ -37,6 +42,7 @@ moe_status checkpoint_peek(const char *path, const struct experiment *e, struct 
 
 /* Restores everything. MOE_EFORMAT if damaged: the message says how to begin the run again. */
 moe_status checkpoint_load(const char *path, const struct experiment *e, struct decoder *d,
-                           struct train_progress *out_progress, int64_t *expert_updates, moe_err *err);
+                           struct train_progress *out_progress, const struct checkpoint_counts *out_counts,
+                           moe_err *err);
 
 #endif

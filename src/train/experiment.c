@@ -26,6 +26,10 @@ void experiment_free(struct experiment *e) {
     free(e);
 }
 
+uint64_t experiment_random_seed(const struct experiment *e) {
+    return e->train.seed ^ (uint64_t)e->train.replica << 32; /* people's seeds are small */
+}
+
 moe_status experiment_validate(const struct experiment *e, moe_err *err) {
     return experiment_check(e, NULL, err);
 }
@@ -88,7 +92,8 @@ moe_status experiment_from_suite(const struct suite_file *suite, const struct ex
     moe_check(choice->experiment != NULL, err, MOE_EARG, "no experiment of suite %s is named", suite->name);
     moe_try(suite_file_pick(suite, "protocol", choice->protocol, &protocol, err));
     moe_try(suite_file_pick(suite, "tier", choice->tier, &tier, err));
-    moe_try(find_run(suite, choice->experiment, protocol, tier, &runs, &count, &index, err));
+    moe_try(find_run(suite, suite_file_resolve(suite, choice->experiment), protocol, tier, &runs, &count,
+                     &index, err));
     moe_try(config_new(&config, err));
     moe_try(suite_file_apply(suite, &runs[index], protocol, tier, config, err));
     moe_try(set_seed(config, choice->seed, err));

@@ -41,6 +41,7 @@ enum criterion_name { CRITERION_LOSS = 0, CRITERION_CE = 1 };
 
 struct train_config {
     uint64_t seed;
+    int32_t replica;          /* with seed: experiment_random_seed() */
     int32_t batch_size;       /* sequences per optimizer step; the last batch of an epoch may be smaller */
     int32_t micro_batch_size; /* 0 in TOML = batch_size; resolved here; divides batch_size */
     int32_t max_epochs;
@@ -112,6 +113,9 @@ void experiment_list_free(char **names, int32_t count);
 /* Checks a struct for impossible combinations (K > E, heads that do not divide, layers out of range, ...),
  * naming the key and what to do. Called by experiment_load(); public for tests. */
 moe_status experiment_validate(const struct experiment *e, moe_err *err);
+
+/* What initial values, order of sequences, dropout and expert dropout are drawn from. */
+uint64_t experiment_random_seed(const struct experiment *e);
 
 /* Optimizer steps of the whole run without early stopping, from the token counts; 0 when they depend on a
  * file's length (data.train_tokens = 0 and no train.max_steps). */

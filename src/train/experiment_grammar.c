@@ -8,7 +8,7 @@
 #include "core/toml_shim.h"
 #include "train/experiment.h"
 
-#define MEMBERS_MAX    8
+#define MEMBERS_MAX    12
 #define NAME_MAX_BYTES 64
 
 enum shape {
@@ -40,6 +40,7 @@ static const struct table_grammar experiment = {"experiment",
                                                 {{"inherit", SHAPE_STRING, NULL},
                                                  {"doc", SHAPE_STRING, NULL},
                                                  {"abstract", SHAPE_BOOL, NULL},
+                                                 {"alias", SHAPE_STRING, NULL},
                                                  {"protocols", SHAPE_STRINGS, NULL},
                                                  {"tiers", SHAPE_STRINGS, NULL},
                                                  {"axes", SHAPE_AXES, NULL},

@@ -107,6 +107,10 @@ static const struct config_key keys[] = {
      TEXT("1.0", "", "Learning rate of experts relative to the rest.")},
     {AT(moe.dense_epochs), .type = CONFIG_INT32, RANGE(0, 1000000),
      TEXT("0", "epochs", "Epochs at the start in which every token uses all experts.")},
+    {AT(moe.bias_rule), .type = CONFIG_ENUM, WORDS("sign", "proportional", "proportional_e"), .silent = true,
+     TEXT("sign", "", "How load f moves the bias: gamma sign(1/E - f), gamma (1/E - f), or E times that.")},
+    {AT(moe.bias_counts_eval), .type = CONFIG_BOOL, .silent = true,
+     TEXT("false", "", "Counts the load of an evaluation into the next step of the bias.")},
 
     {AT(data.source), .type = CONFIG_ENUM, WORDS("uniform", "stories", "text"),
      TEXT("stories", "", "Uniform random tokens, generated stories, or text files.")},
@@ -128,6 +132,8 @@ static const struct config_key keys[] = {
 
     {AT(train.seed), .type = CONFIG_UINT64, RANGE(0, 9.3e18),
      TEXT("1", "", "Seed of initial values, order of sequences and dropout.")},
+    {AT(train.replica), .type = CONFIG_INT32, RANGE(0, 1000000), .silent = true,
+     TEXT("0", "", "Number of a repetition with the same seed: other initial values, order and dropout.")},
     {AT(train.batch_size), .type = CONFIG_INT32, RANGE(1, SIZE_MAX_KEY),
      TEXT("16", "sequences", "Sequences of one optimizer step.")},
     {AT(train.micro_batch_size), .type = CONFIG_INT32, RANGE(0, SIZE_MAX_KEY),

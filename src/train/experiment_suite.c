@@ -132,6 +132,11 @@ static bool is_abstract(const json_t *experiment) {
     return json_is_true(leaf_value(json_object_get(experiment, "abstract")));
 }
 
+/* What the experiment is another name for, or NULL. */
+static const json_t *alias_of(const json_t *experiment) {
+    return json_object_get(experiment, "alias");
+}
+
 static bool contains(const json_t *strings, const char *name) {
     for (size_t i = 0; i < json_array_size(strings); i++)
         if (strcmp(json_string_value(json_array_get(strings, i)), name) == 0) return true;
@@ -140,7 +145,8 @@ static bool contains(const json_t *strings, const char *name) {
 
 static moe_status list_one(struct suite_file *suite, const char *name, moe_err *err) {
     moe_status status = MOE_OK;
-    if (!contains(suite->listed, name) && !is_abstract(suite_file_experiment(suite, name)))
+    const json_t *experiment = suite_file_experiment(suite, name);
+    if (!contains(suite->listed, name) && !is_abstract(experiment) && alias_of(experiment) == NULL)
         moe_check(json_array_append_new(suite->listed, json_string(name)) == 0, err, MOE_ENOMEM,
                   "no memory for a list of experiments");
 out:
@@ -214,6 +220,34 @@ out:
     return status;
 }
 
+const char *suite_file_resolve(const struct suite_file *suite, const char *name) {
+    const json_t *alias = alias_of(suite_file_experiment(suite, name));
+    return alias != NULL ? json_string_value(leaf_value(alias)) : name;
+}
+
+/* An alias is nothing but another name of an experiment that runs. */
+static moe_status check_alias(const struct suite_file *suite, const char *name, const json_t *experiment,
+                              moe_err *err) {
+    moe_status status = MOE_OK;
+    const json_t *all = json_object_get(suite->tree, "experiment"), *alias = alias_of(experiment);
+    const char *key;
+    json_t *value;
+    if (alias == NULL) return MOE_OK;
+    const char *target = json_string_value(leaf_value(alias));
+    const json_t *other = json_object_get(all, target);
+    if (other == NULL)
+        return suite_file_unknown(all, "experiment to be another name of", target, leaf_place(alias),
+                                  MOE_ECONFIG, err);
+    moe_check(alias_of(other) == NULL && !is_abstract(other), err, MOE_ECONFIG,
+              "%s: alias: %s is not trained itself; name an experiment that is", leaf_place(alias), target);
+    json_object_foreach((json_t *)experiment, key, value) moe_check(
+        strcmp(key, "alias") == 0 || strcmp(key, "doc") == 0, err, MOE_ECONFIG,
+        "%s: alias: %s is the same run as %s and cannot have '%s' of its own; use inherit for another run",
+        leaf_place(alias), name, target, key);
+out:
+    return status;
+}
+
 /* Every name in a table such as [experiment.X.tier] must be declared at the top of the suite. */
 static moe_status check_declared(const struct suite_file *suite, const char *kind, const json_t *used,
                                  const char *where, moe_err *err) {
@@ -257,6 +291,7 @@ static moe_status check_references(const struct suite_file *suite, moe_err *err)
     json_object_foreach(json_object_get(suite->tree, "tier"), tier_name, tier)
         moe_try(check_declared(suite, "protocol", json_object_get(tier, "protocol"), tier_name, err));
     json_object_foreach(json_object_get(suite->tree, "experiment"), name, value) {
+        moe_try(check_alias(suite, name, value, err));
         moe_try(suite_file_find_chain(suite, name, &chain, err));
         moe_try(check_restriction(suite, "protocol", json_object_get(value, "protocols"), err));
         moe_try(check_restriction(suite, "tier", json_object_get(value, "tiers"), err));

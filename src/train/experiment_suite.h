@@ -19,6 +19,9 @@ struct suite_file {
 /* The merged table of an experiment, borrowed; NULL if there is none of that name. */
 const json_t *suite_file_experiment(const struct suite_file *suite, const char *name);
 
+/* The experiment that is trained under this name: what `alias` says, else the name itself. */
+const char *suite_file_resolve(const struct suite_file *suite, const char *name);
+
 #define SUITE_CHAIN_MAX 32
 
 /* An experiment and what it inherits from, itself first; names belong to the suite. */

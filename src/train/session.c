@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/file.h"
+#include "train/device_fit.h"
 
 static moe_status open_data(struct session *s, moe_err *err) {
     moe_status status = MOE_OK;
@@ -46,10 +47,6 @@ out:
     return status;
 }
 
-static int32_t larger(int32_t a, int32_t b) {
-    return a > b ? a : b;
-}
-
 /* The system hands out memory that it does not have and kills whoever uses it: better to say so before. */
 static moe_status check_memory(const struct experiment *e, moe_err *err) {
     moe_status status = MOE_OK;
@@ -74,24 +71,7 @@ static moe_status open_model(struct session *s, moe_err *err) {
     const struct experiment *e = s->e;
     moe_try(check_memory(e, err));
     const int32_t batch = e->train.micro_batch_size, seq = e->data.sequence_length;
-    const int32_t most_k = e->moe.num_layers == 0    ? 1
-                           : e->moe.dense_epochs > 0 ? e->moe.num_experts
-                                                     : e->moe.num_active_experts;
-    const int32_t attention =
-        (e->model.num_attention_heads + 2 * e->model.num_key_value_heads) * e->model.head_dim;
-    /* widths of an expert, of the shared ones as one layer, and of the router */
-    const int32_t experts =
-        e->moe.num_layers == 0
-            ? 0
-            : larger(2 * larger(e->moe.num_shared_experts, 1) * e->moe.intermediate_size, e->moe.num_experts);
-    const struct device_options device = {
-        .threads = s->options->threads,
-        .max_rows = (int64_t)batch * seq * most_k,
-        .max_vocab = e->model.vocab_size,
-        .max_seq = seq,
-        .max_width =
-            larger(larger(2 * e->model.intermediate_size, experts), larger(attention, e->model.hidden_size)),
-    };
+    const struct device_options device = device_fit(&e->model, &e->moe, s->options->threads, batch, seq);
     const struct decoder_limits limits = {.max_batch = batch, .max_seq = seq, .training = true};
     moe_try(device_open(s->options->device, &device, &s->dev, err));
     moe_try(decoder_create(&e->model, &e->moe, &limits, s->dev, &s->decoder, err));
@@ -117,6 +97,7 @@ static moe_status open_buffers(struct session *s, moe_err *err) {
     s->inputs = take(rows, sizeof *s->inputs, &ok);
     s->targets = take(rows, sizeof *s->targets, &ok);
     s->expert_updates = take(cells, sizeof *s->expert_updates, &ok);
+    s->metered_load = take(cells, sizeof *s->metered_load, &ok);
     s->expert_grad_norm = take(cells, sizeof *s->expert_grad_norm, &ok);
     s->row_load = take(cells, sizeof *s->row_load, &ok);
     s->row_dropped = take(cells, sizeof *s->row_dropped, &ok);
@@ -134,18 +115,19 @@ out:
 
 static moe_status begin_or_resume(struct session *s, const struct run_begin *begin, moe_err *err) {
     moe_status status = MOE_OK;
+    const struct checkpoint_counts counts = {s->expert_updates, s->metered_load};
     enum run_state state = RUN_ABSENT;
     moe_try(run_state_of(begin->path, &state, err));
     moe_check(state != RUN_COMPLETE, err, MOE_EEXIST,
               "%s: the run is complete; delete the file to train it again", begin->path);
     if (state == RUN_RESUMABLE && file_exists(s->checkpoint_path)) {
-        moe_try(checkpoint_load(s->checkpoint_path, s->e, s->decoder, &s->progress, s->expert_updates, err));
+        moe_try(checkpoint_load(s->checkpoint_path, s->e, s->decoder, &s->progress, &counts, err));
         moe_try(run_writer_resume(begin, s->progress.step, &s->writer, err));
         s->resumed_at = s->progress.step;
     } else {
         /* killed before its first checkpoint, or new: both begin at step 0 */
         s->progress = (struct train_progress){.best = INFINITY};
-        moe_try(params_initialize(decoder_params(s->decoder), s->e->train.seed, err));
+        moe_try(params_initialize(decoder_params(s->decoder), experiment_random_seed(s->e), err));
         moe_try(run_writer_begin(begin, &s->writer, err));
         moe_try(file_remove(s->checkpoint_path, err)); /* left by a run whose file is gone */
     }
@@ -223,6 +205,7 @@ void session_close(struct session *s) {
     free(s->inputs);
     free(s->targets);
     free(s->expert_updates);
+    free(s->metered_load);
     free(s->expert_grad_norm);
     free(s->row_load);
     free(s->row_dropped);

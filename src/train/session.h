@@ -28,6 +28,7 @@ struct session {
     int32_t *inputs, *targets; /* [micro_batch_size, T] */
     struct routing_sums step_sums, eval_sums;
     int64_t *expert_updates; /* [L, E] */
+    int64_t *metered_load;   /* [L, E] load since the selection bias last moved */
     float *expert_grad_norm; /* [L, E] */
     /* one routing row in the record's types */
     int32_t *row_load, *row_dropped;

@@ -1,5 +1,6 @@
 /* step.c - one optimizer step: data, forward, backward, optimizer, statistics, record. */
 #include <math.h>
+#include <string.h>
 
 #include "core/clock.h"
 #include "train/schedule.h"
@@ -13,8 +14,8 @@ static void set_routing_controls(struct session *s, int64_t step, bool record) {
     r->with_select = moe->num_layers > 0 && (moe->lb_gamma > 0 || moe->expert_dropout > 0);
     r->with_hist = moe->num_layers > 0 && record;
     if (!r->with_select) return;
-    routing_select(r, s->dev, (float)moe->expert_dropout, moe->num_active_experts, s->e->train.seed,
-                   (uint32_t)step);
+    routing_select(r, s->dev, (float)moe->expert_dropout, moe->num_active_experts,
+                   experiment_random_seed(s->e), (uint32_t)step);
 }
 
 /* Adds a micro-batch to the step's loss. Means over rows weigh by the micro-batch's share of the step. */
@@ -48,7 +49,7 @@ static moe_status run_micro_batches(struct session *s, int64_t step, int64_t fir
             .targets = s->targets,
             .batch = batch,
             .seq = seq,
-            .seed = e->train.seed,
+            .seed = experiment_random_seed(e),
             .step = (uint32_t)step,
             .micro = (uint32_t)(at / per_micro),
             .step_rows = count * seq,
@@ -68,6 +69,26 @@ static void count_updates(struct session *s) {
     const size_t cells = (size_t)s->step_sums.layers * (size_t)s->step_sums.experts;
     for (size_t c = 0; c < cells; c++)
         s->expert_updates[c] += s->step_sums.load[c] > s->step_sums.dropped[c];
+}
+
+static void meter_load(struct session *s, const struct routing_sums *sums) {
+    const size_t cells = (size_t)sums->layers * (size_t)sums->experts;
+    for (size_t c = 0; c < cells; c++)
+        s->metered_load[c] += sums->load[c];
+}
+
+static void update_bias(struct session *s) {
+    static const enum bias_rule rules[] = {
+        [CONFIG_BIAS_SIGN] = BIAS_SIGN,
+        [CONFIG_BIAS_PROPORTIONAL] = BIAS_PROPORTIONAL,
+        [CONFIG_BIAS_PROPORTIONAL_E] = BIAS_PROPORTIONAL_E,
+    };
+    const struct moe_config *moe = &s->e->moe;
+    const size_t cells = (size_t)s->step_sums.layers * (size_t)s->step_sums.experts;
+    meter_load(s, &s->step_sums);
+    routing_update_bias(decoder_routing(s->decoder), s->metered_load, (float)moe->lb_gamma,
+                        rules[moe->bias_rule]);
+    memset(s->metered_load, 0, cells * sizeof *s->metered_load);
 }
 
 /* The record counts sequences in 16 bits; an evaluation of more than that stops at the largest number. */
@@ -161,7 +182,8 @@ moe_status session_step(struct session *s, moe_err *err) {
     struct gradient_norms norms = {.expert = e->moe.num_layers > 0 ? s->expert_grad_norm : NULL};
     double data_seconds = 0;
     if (s->shuffled_epoch != s->progress.epoch) {
-        dataset_shuffle(s->order, s->data->train.sequences, e->train.seed, (uint32_t)s->progress.epoch);
+        dataset_shuffle(s->order, s->data->train.sequences, experiment_random_seed(e),
+                        (uint32_t)s->progress.epoch);
         s->shuffled_epoch = s->progress.epoch;
         data_seconds = clock_seconds() - start;
     }
@@ -182,9 +204,7 @@ moe_status session_step(struct session *s, moe_err *err) {
     s->progress.epoch_step++;
     s->progress.tokens += tokens;
     count_updates(s);
-    if (e->moe.num_layers > 0 && e->moe.lb_gamma > 0) {
-        routing_update_bias(decoder_routing(s->decoder), s->step_sums.load, (float)e->moe.lb_gamma);
-    }
+    if (e->moe.num_layers > 0 && e->moe.lb_gamma > 0) update_bias(s);
     moe_try(record_step(s, &loss, &norms, lr, routing, err));
     const double end = clock_seconds();
     const struct run_timing_row timing = {
@@ -215,6 +235,7 @@ moe_status session_evaluate(struct session *s, bool *out_stop, moe_err *err) {
     if (routing->with_select) routing_select(routing, s->dev, 0.0f, 0, 0, 0);
     moe_try(evaluate(s->decoder, s->e, s->data, s->progress.step, s->progress.epoch, s->inputs, s->targets,
                      &s->eval_sums, &evaluation, err));
+    if (s->e->moe.bias_counts_eval) meter_load(s, &s->eval_sums);
     for (int32_t i = 0; i < evaluation.domains; i++) {
         moe_try(run_writer_eval(s->writer, &evaluation.rows[i], err));
     }

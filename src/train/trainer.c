@@ -11,8 +11,9 @@
 static moe_status save(struct session *s, moe_err *err) {
     moe_status status = MOE_OK;
     const double start = clock_seconds();
+    const struct checkpoint_counts counts = {s->expert_updates, s->metered_load};
     moe_try(run_writer_save(s->writer, err));
-    moe_try(checkpoint_save(s->checkpoint_path, s->e, s->decoder, &s->progress, s->expert_updates, err));
+    moe_try(checkpoint_save(s->checkpoint_path, s->e, s->decoder, &s->progress, &counts, err));
     s->progress.epoch_checkpoint_seconds += clock_seconds() - start;
 out:
     return status;

@@ -76,11 +76,29 @@ static void balance_losses_in_closed_form(void **state) {
     assert_true(fabs(result.aux - 0.01 * E * (0.625 * 0.625 + 3 * 0.125 * 0.125)) < 1e-8);
     /* the selection bias rises for experts below the mean, falls above it, and rests on it */
     const int64_t load[2 * E] = {2, 2, 2, 2, 9, 1, 4, 2};
-    routing_update_bias(&r, load, 0.5f);
+    routing_update_bias(&r, load, 0.5f, BIAS_SIGN);
     static const float want[2 * E] = {0, 0, 0, 0, -0.5f, 0.5f, 0, 0.5f};
     for (int i = 0; i < 2 * E; i++)
         assert_true(r.host.bias[i] == want[i]);
     routing_free(&r);
+}
+
+/* Source D's two rules: proportional to the excess of a layer's shares (9, 1, 4, 2 of 16), one E times the
+ * other; a layer without load rests. */
+static void proportional_bias_follows_the_shares(void **state) {
+    enum { E = 4 };
+    (void)state;
+    const int64_t load[2 * E] = {9, 1, 4, 2, 0, 0, 0, 0};
+    static const float code[2 * E] = {-1.25f, 0.75f, 0, 0.5f, 0, 0, 0, 0};
+    for (int r = 0; r < 2; r++) {
+        struct routing routing;
+        assert_int_equal(routing_create(&routing, 2, E, NULL), MOE_OK);
+        const float scale = r == 0 ? 1.0f : 0.25f;
+        routing_update_bias(&routing, load, 1.0f, r == 0 ? BIAS_PROPORTIONAL_E : BIAS_PROPORTIONAL);
+        for (int i = 0; i < 2 * E; i++)
+            assert_true(routing.host.bias[i] == scale * code[i]);
+        routing_free(&routing);
+    }
 }
 
 static void progress_lines_read_back(void **state) {
@@ -111,6 +129,7 @@ int main(void) {
         cmocka_unit_test(linear_and_cosine_end_at_their_floor),
         cmocka_unit_test(temperature_steps_down_by_epoch),
         cmocka_unit_test(balance_losses_in_closed_form),
+        cmocka_unit_test(proportional_bias_follows_the_shares),
         cmocka_unit_test(progress_lines_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
