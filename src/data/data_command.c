@@ -7,12 +7,14 @@
 
 #include "core/file.h"
 #include "data/stories.h"
+#include "data/tokenizer_train.h"
 
 struct arguments {
-    const char *names[16];
+    const char *names[TOKENIZER_TRAIN_MAX_FILES + 1]; /* "train" and its files are the most */
     int num_names;
     const char *folder, *base_url;
     struct data_stories stories;
+    struct tokenizer_training training;
 };
 
 static void print_bytes(FILE *out, int64_t bytes) {
@@ -163,6 +165,15 @@ static moe_status parse_option(const char *option, const char *value, struct arg
     } else if (strcmp(option, "--count") == 0) {
         moe_try(parse_number(option, value, 1000000, &number, err));
         a->stories.count = (int32_t)number;
+    } else if (strcmp(option, "--vocab") == 0) {
+        moe_try(parse_number(option, value, 1000000, &number, err));
+        a->training.vocab_size = (int32_t)number;
+    } else if (strcmp(option, "--out") == 0) {
+        a->training.out = value;
+    } else if (strcmp(option, "--type") == 0) {
+        a->training.unigram = strcmp(value, "unigram") == 0;
+        moe_check(a->training.unigram || strcmp(value, "bpe") == 0, err, MOE_EUSAGE,
+                  "--type '%s': bpe or unigram is expected", value);
     } else {
         moe_check(false, err, MOE_EUSAGE, "there is no option '%s'; see `moe data --help`", option);
     }
@@ -170,10 +181,22 @@ out:
     return status;
 }
 
+/* True for an option that takes no value. */
+static bool parse_flag(const char *argument, struct arguments *a) {
+    if (strcmp(argument, "--lower") == 0)
+        a->training.lower = true;
+    else if (strcmp(argument, "--force") == 0)
+        a->training.force = true;
+    else
+        return false;
+    return true;
+}
+
 /* Options take their value as the next argument or behind '='. */
 static moe_status parse_arguments(int argc, char **argv, struct arguments *a, moe_err *err) {
     moe_status status = MOE_OK;
     for (int i = 2; i < argc; i++) {
+        if (parse_flag(argv[i], a)) continue;
         char option[32];
         const char *equals = strchr(argv[i], '=');
         if (strncmp(argv[i], "--", 2) != 0) {
@@ -216,17 +239,37 @@ out:
     return status;
 }
 
+static moe_status run_tokenizer(struct arguments *a, FILE *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_check(a->num_names > 0 && strcmp(a->names[0], "train") == 0, err, MOE_EUSAGE,
+              "`moe data tokenizer train FILE...` is expected; see `moe data --help`");
+    moe_check(a->training.vocab_size > 0, err, MOE_EUSAGE, "--vocab is missing: how many pieces");
+    a->training.num_files = a->num_names - 1;
+    memcpy(a->training.files, a->names + 1, (size_t)a->training.num_files * sizeof a->names[0]);
+    moe_try(tokenizer_train(&a->training, out, err));
+out:
+    return status;
+}
+
 static const char usage[] =
     "usage: moe data list [--dir DIR]\n"
     "       moe data info NAME [--dir DIR]\n"
     "       moe data fetch NAME... [--dir DIR] [--base-url URL]\n"
-    "       moe data stories [--seed N] [--count N] [--domain D]\n\n"
+    "       moe data stories [--seed N] [--count N] [--domain D]\n"
+    "       moe data tokenizer train FILE... --vocab N --out MODEL [--type bpe|unigram] [--lower] "
+    "[--force]\n\n"
     "  list     every data set, its files, and which of them are there\n"
     "  info     addresses, checksums, licence and citation of one\n"
     "  fetch    download what is missing, check it, continue what was cut off; 'all' is every data set\n"
-    "  stories  the embedded story generator: samples and the exact entropy of each domain\n\n"
+    "  stories  the embedded story generator: samples and the exact entropy of each domain\n"
+    "  tokenizer train\n"
+    "           learn a SentencePiece model from text files and write it to MODEL\n\n"
     "  --dir       (or --data-dir) where data sets lie (default: $MOE_DATA_DIR, else data)\n"
-    "  --base-url  take the files, as `list` names them, from below this address\n";
+    "  --base-url  take the files, as `list` names them, from below this address\n"
+    "  --vocab     pieces of the model, 3 marks and 256 bytes among them\n"
+    "  --type      byte-pair merges (bpe, the default) or a unigram model\n"
+    "  --lower     learn from the text with A-Z made a-z, for corpora that are in lower case\n"
+    "  --force     replace a MODEL that is there\n";
 
 moe_status data_command(int argc, char **argv, FILE *out, moe_err *err) {
     moe_status status = MOE_OK;
@@ -249,9 +292,12 @@ moe_status data_command(int argc, char **argv, FILE *out, moe_err *err) {
         moe_try(run_fetch(&a, out, err));
     } else if (strcmp(command, "stories") == 0) {
         moe_try(data_stories(&a.stories, out, err));
+    } else if (strcmp(command, "tokenizer") == 0) {
+        moe_try(run_tokenizer(&a, out, err));
     } else {
         moe_check(false, err, MOE_EUSAGE,
-                  "'%s': list, info, fetch or stories is expected; see `moe data --help`", command);
+                  "'%s': list, info, fetch, stories or tokenizer is expected; see `moe data --help`",
+                  command);
     }
     moe_check(fflush(out) == 0 && !ferror(out), err, MOE_EIO, "cannot write the output");
 out:

@@ -11,6 +11,8 @@
  *     info NAME                                     one data set: addresses, checksums, licence, citation
  *     fetch NAME... [--dir DIR] [--base-url URL]    downloads what is missing; "all" is every data set
  *     stories [--seed N] [--count N] [--domain D]   the first training stories of a seed, exact entropies
+ *     tokenizer train FILE... --vocab N --out MODEL [--type bpe|unigram] [--lower] [--force]
+ *                                                   learns a SentencePiece model (tokenizer_train.h)
  *     --help
  * DIR is by default $MOE_DATA_DIR, else "data". Everything is written to `out`; on a terminal `fetch` shows
  * its progress there. MOE_EUSAGE names the argument that is wrong. */

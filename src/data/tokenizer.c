@@ -160,7 +160,7 @@ int32_t tokenizer_boundary(const struct tokenizer *t) {
     case TOKENIZE_BYTE:
         return BYTE_BOUNDARY;
     default:
-        return spm_bos(t->spm);
+        return spm_bos(t->spm) >= 0 ? spm_bos(t->spm) : spm_eos(t->spm);
     }
 }
 
@@ -245,6 +245,8 @@ static moe_status encode_pieces(const struct tokenizer *t, const char *text, int
             document += part;
             length -= part;
         }
+        if (closed && spm_bos(t->spm) < 0 && spm_eos(t->spm) >= 0)
+            moe_try(token_buffer_add(out, spm_eos(t->spm), err));
     }
 out:
     return status;

@@ -10,8 +10,10 @@
  *
  * Bytes are their own ids, newlines included; a document's end is id 0, which no text contains.
  *
- * SentencePiece: each document, without the white space around it, is the model's BOS id (if it has one) and
- * the pieces of the text. A document of more than 1 MiB is encoded in parts that end at line ends; a part
+ * SentencePiece: each document, without the white space around it, is the model's BOS id and the pieces of
+ * the text; no EOS follows. That is how source D (its training script, with the tokenizer's defaults) and
+ * llama2.c pack stories, so BOS is what separates them. With a model that has no BOS, the marker is its EOS.
+ * A document of more than 1 MiB is encoded in parts that end at line ends; a part
  * begins like a text of its own, without BOS.
  */
 #ifndef DATA_TOKENIZER_H

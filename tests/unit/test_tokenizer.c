@@ -1,4 +1,5 @@
 /* test: rooms=data label=fast */
+#define _GNU_SOURCE /* memmem */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -133,6 +134,24 @@ static void sentencepiece_documents_begin_with_bos(void **state) {
     tokenizer_free(t);
 }
 
+/* Without <s> among the pieces, </s> is what the marker becomes. */
+static void without_bos_the_marker_is_eos(void **state) {
+    const struct folder *f = *state;
+    struct tokenizer *t = NULL;
+    struct model m = f->model;
+    unsigned char *piece = memmem(m.bytes, m.size, "<s>", 3);
+    assert_non_null(piece);
+    piece[1] = 'x';
+    put(f, "small.model", m.bytes, m.size);
+    assert_int_equal(tokenizer_sentencepiece(f->model_path, &t, NULL), MOE_OK);
+    assert_int_equal(tokenizer_boundary(t), 2);
+    const int32_t two[4] = {7, 2, 7, 2};
+    assert_encodes(t, "ab\n<|endoftext|>\nab\n<|endoftext|>\n", 0, two, 4);
+    const int32_t open[3] = {7, 2, 7};
+    assert_encodes(t, "ab\n<|endoftext|>\nab\n", 0, open, 3);
+    tokenizer_free(t);
+}
+
 /* 3 MiB in one document without and with line ends: cut into parts, nothing lost. */
 static void long_documents_are_encoded_in_parts(void **state) {
     const struct folder *f = *state;
@@ -251,6 +270,7 @@ static void pieces_are_cached(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sentencepiece_documents_begin_with_bos, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_bos_the_marker_is_eos, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_documents_are_encoded_in_parts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_models_are_errors, set_up, tear_down),
         cmocka_unit_test_setup_teardown(pieces_are_cached, set_up, tear_down),
