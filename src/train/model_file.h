@@ -42,8 +42,8 @@ moe_status model_file_save(const char *path, const struct experiment *e, struct 
  *   2. data.tokenizer_file beside the model file,
  *   3. data.tokenizer_file in data_dir (may be NULL),
  *   4. data.tokenizer_file in SUITES_DIR/SUITE.
- * *out_path is malloc'ed; NULL if e names no SentencePiece model (data.tokenizer is not sentencepiece).
- * MOE_ENOTFOUND lists the places. It is e's tokenizer whatever data.source is: imported models have none. */
+ * *out_path is malloc'ed; NULL if the model's ids are no SentencePiece pieces: data.tokenizer is another one,
+ * or data.source is stories, which have their own words. MOE_ENOTFOUND lists the places. */
 moe_status model_file_tokenizer(const char *path, const struct experiment *e, const char *data_dir,
                                 const char *suites_dir, char **out_path, moe_err *err);
 
