@@ -58,6 +58,12 @@ struct attention_shape {
     float scale;                 /* multiplies q.k; 1 / sqrt(head_dim) */
 };
 
+/* Keys and values of earlier positions: two arrays [B, capacity, kv_heads * head_dim]. */
+struct cache_shape {
+    int64_t capacity; /* positions that a sequence can have */
+    int64_t first;    /* positions that the cache holds; the new rows begin there, first + T <= capacity */
+};
+
 /* Fused head and cross-entropy: logits = x w^T are made chunk by chunk and never all at once. */
 struct head_shape {
     int64_t rows;
@@ -184,11 +190,17 @@ struct backend {
     void (*attention_backward)(struct device *dev, act_t *dq, act_t *dk, act_t *dv, const act_t *dout,
                                const act_t *out, const float *lse, const act_t *q, const act_t *k,
                                const act_t *v, const struct attention_shape *shape, struct dropout drop);
-    /* Rotary positions in place on `heads` heads per row (Su et al. 2021). interleaved: pairs (2i, 2i+1) as
-     * in Llama's original code; else pairs (i, i + head_dim/2) as in Hugging Face. inverse = true rotates
-     * back (the gradient). */
-    void (*rope)(struct device *dev, act_t *x, int64_t rows, int64_t seq, int32_t heads, int32_t head_dim,
-                 int64_t stride, float theta, bool interleaved, bool inverse);
+    /* Attention of rows that go on where a cache ends: row b * T + t stands at position first + t. Their k
+     * and v are put into the caches; then each query attends to the cached positions up to its own. out
+     * [B*T, heads * head_dim] dense. No dropout, no gradient. */
+    void (*attention_decode)(struct device *dev, act_t *out, act_t *k_cache, act_t *v_cache, const act_t *q,
+                             const act_t *k, const act_t *v, const struct attention_shape *shape,
+                             const struct cache_shape *cache);
+    /* Rotary positions in place on `heads` heads per row (Su et al. 2021); row r stands at position first + r
+     * % T. interleaved: pairs (2i, 2i+1) as in Llama's original code; else pairs (i, i + head_dim/2) as in
+     * Hugging Face. inverse = true rotates back (the gradient). */
+    void (*rope)(struct device *dev, act_t *x, int64_t rows, int64_t seq, int64_t first, int32_t heads,
+                 int32_t head_dim, int64_t stride, float theta, bool interleaved, bool inverse);
 
     /* ---- element-wise
      * ------------------------------------------------------------------------------------------- */
@@ -284,7 +296,7 @@ struct device_options {
     int threads;       /* CPU threads; 0 = parallel_default_threads() */
     int64_t max_rows;  /* largest rows, for scratch that is planned at open */
     int32_t max_vocab; /* largest vocab of head_loss */
-    int32_t max_seq;   /* largest sequence of attention */
+    int32_t max_seq;   /* largest sequence of attention, or capacity of its cache */
     int32_t max_width; /* largest `in` or `out` of any operation */
 };
 

@@ -2,12 +2,14 @@
 
 #include <stdio.h>
 
-static struct attention_settings attention_settings_of(const struct model_config *model, uint32_t site) {
+static struct attention_settings attention_settings_of(const struct model_config *model, int32_t layer,
+                                                       uint32_t site) {
     return (struct attention_settings){
         .hidden = model->hidden_size,
         .heads = model->num_attention_heads,
         .kv_heads = model->num_key_value_heads,
         .head_dim = model->head_dim,
+        .layer = layer,
         .bias = model->attention_bias,
         .rope = model->positions == POSITIONS_ROPE,
         .rope_theta = (float)model->rope_theta,
@@ -61,7 +63,7 @@ moe_status block_declare(struct block *b, struct params *params, int32_t number,
         .dropout = (float)model->dropout,
         .site = (uint32_t)number * 8,
     };
-    const struct attention_settings attention = attention_settings_of(model, b->site);
+    const struct attention_settings attention = attention_settings_of(model, number, b->site);
     snprintf(name, sizeof name, "blocks.%d.norm1", number);
     moe_try(norm_declare(&b->norm1, params, name, norm, b->hidden, (float)model->norm_eps, err));
     snprintf(name, sizeof name, "blocks.%d.attention", number);

@@ -112,7 +112,7 @@ static struct nn_pass pass_of(const struct decoder *d, const struct decoder_batc
     };
 }
 
-static moe_status check_batch(const struct decoder *d, const struct decoder_batch *batch, moe_err *err) {
+moe_status decoder_check_batch(const struct decoder *d, const struct decoder_batch *batch, moe_err *err) {
     moe_status status = MOE_OK;
     moe_check(batch->batch >= 1 && batch->batch <= d->limits.max_batch && batch->seq >= 1 &&
                   batch->seq <= d->limits.max_seq,
@@ -133,8 +133,7 @@ out:
     return status;
 }
 
-/* Everything up to the final norm; leaves d->normed. */
-static void forward_body(struct decoder *d, const struct nn_pass *pass, const struct decoder_batch *batch) {
+void decoder_forward_body(struct decoder *d, const struct nn_pass *pass, const struct decoder_batch *batch) {
     const struct backend *be = d->dev->ops;
     const size_t bytes = (size_t)pass->rows * sizeof(int32_t);
     be->upload(d->dev, d->tokens, batch->tokens, bytes);
@@ -218,13 +217,13 @@ moe_status decoder_train_batch(struct decoder *d, const struct decoder_batch *ba
     moe_status status = MOE_OK;
     const struct backend *be = d->dev->ops;
     const double start = clock_seconds();
-    moe_try(check_batch(d, batch, err));
+    moe_try(decoder_check_batch(d, batch, err));
     memset(out_loss, 0, sizeof *out_loss);
     const struct nn_pass pass = pass_of(d, batch, true);
     const double weight = (double)pass.rows / (double)batch->step_rows;
     const struct head_shape head = head_shape_of(d, &pass, batch, 1.0 / (double)batch->step_rows);
     double head_backward = 0;
-    forward_body(d, &pass, batch);
+    decoder_forward_body(d, &pass, batch);
     be->head_loss(d->dev, d->nll, d->lse, d->mean_logit, d->correct, d->d_normed,
                   params_grad(&d->parts.params, d->parts.head.weight), d->normed,
                   params_weight(&d->parts.params, d->parts.head.weight), d->targets, &head, &head_backward);
@@ -246,11 +245,11 @@ moe_status decoder_eval_batch(struct decoder *d, const struct decoder_batch *bat
     moe_status status = MOE_OK;
     const struct backend *be = d->dev->ops;
     const double start = clock_seconds();
-    moe_try(check_batch(d, batch, err));
+    moe_try(decoder_check_batch(d, batch, err));
     memset(out_loss, 0, sizeof *out_loss);
     const struct nn_pass pass = pass_of(d, batch, false);
     const struct head_shape head = head_shape_of(d, &pass, batch, 0.0);
-    forward_body(d, &pass, batch);
+    decoder_forward_body(d, &pass, batch);
     be->head_loss(d->dev, d->nll, d->lse, d->mean_logit, d->correct, NULL, NULL, d->normed,
                   params_weight(&d->parts.params, d->parts.head.weight), d->targets, &head, NULL);
     sum_rows(d, batch, pass.rows, out_loss);
@@ -280,11 +279,11 @@ moe_status decoder_logits(struct decoder *d, const int32_t *tokens, int64_t batc
     const struct decoder_batch b = {.tokens = tokens, .batch = batch, .seq = seq};
     moe_check(be->act_size == sizeof(float), err, MOE_ENOTSUP,
               "logits are read from fp32 devices only, not %s", be->name);
-    moe_try(check_batch(d, &b, err));
+    moe_try(decoder_check_batch(d, &b, err));
     const struct nn_pass pass = pass_of(d, &b, false);
     const size_t bytes = (size_t)(pass.rows * d->model.vocab_size) * be->act_size;
     moe_try(be->alloc(d->dev, bytes, &logits, err));
-    forward_body(d, &pass, &b);
+    decoder_forward_body(d, &pass, &b);
     linear_forward(&d->parts.head, &pass, logits, d->normed);
     be->download(d->dev, host_logits, logits, bytes);
     moe_try(be->synchronize(d->dev, err));

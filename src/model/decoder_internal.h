@@ -42,4 +42,10 @@ void decoder_parts_free(struct decoder_parts *parts);
 /* Takes all of the decoder's step memory from `memory` (measuring or real). */
 void decoder_plan(struct decoder *d, struct nn_memory *memory);
 
+/* MOE_EARG unless the batch is within the plan and its ids within the vocabulary. */
+moe_status decoder_check_batch(const struct decoder *d, const struct decoder_batch *batch, moe_err *err);
+
+/* Everything up to the final norm; leaves d->normed. */
+void decoder_forward_body(struct decoder *d, const struct nn_pass *pass, const struct decoder_batch *batch);
+
 #endif

@@ -49,19 +49,35 @@ static struct attention_shape shape_of(const struct attention *a, const struct n
 
 /* Turns (or turns back) the q and k heads, which stand side by side in a packed row. */
 static void rotate(const struct attention *a, const struct nn_pass *pass, act_t *packed, bool inverse) {
-    pass->dev->ops->rope(pass->dev, packed, pass->rows, pass->seq, a->set.heads + a->set.kv_heads,
-                         a->set.head_dim, packed_width(&a->set), a->set.rope_theta, false, inverse);
+    pass->dev->ops->rope(pass->dev, packed, pass->rows, pass->seq, nn_first_position(pass),
+                         a->set.heads + a->set.kv_heads, a->set.head_dim, packed_width(&a->set),
+                         a->set.rope_theta, false, inverse);
+}
+
+/* a->context from a->packed, over the cached positions and the new ones */
+static void attend_cached(const struct attention *a, const struct nn_pass *pass, const act_t *k,
+                          const act_t *v) {
+    const struct kv_cache *cache = pass->cache;
+    const struct attention_shape shape = shape_of(a, pass);
+    const struct cache_shape cached = {.capacity = cache->capacity, .first = cache->length};
+    const int64_t layer_at = a->set.layer * pass->batch * cache->capacity * cache->width;
+    pass->dev->ops->attention_decode(pass->dev, a->context, nn_at(pass, cache->keys, layer_at),
+                                     nn_at(pass, cache->values, layer_at), a->packed, k, v, &shape, &cached);
 }
 
 void attention_forward(const struct attention *a, const struct nn_pass *pass, act_t *y, const act_t *x) {
     const struct attention_shape shape = shape_of(a, pass);
     const int64_t k_at = (int64_t)a->set.heads * a->set.head_dim;
     const int64_t v_at = k_at + (int64_t)a->set.kv_heads * a->set.head_dim;
+    const act_t *k = nn_at(pass, a->packed, k_at), *v = nn_at(pass, a->packed, v_at);
     linear_forward(&a->qkv, pass, a->packed, x);
     if (a->set.rope) rotate(a, pass, a->packed, false);
-    pass->dev->ops->attention_forward(pass->dev, a->context, a->lse, a->packed, nn_at(pass, a->packed, k_at),
-                                      nn_at(pass, a->packed, v_at), &shape,
-                                      nn_dropout(pass, a->set.dropout, a->set.site));
+    if (pass->cache != NULL) {
+        attend_cached(a, pass, k, v);
+    } else {
+        pass->dev->ops->attention_forward(pass->dev, a->context, a->lse, a->packed, k, v, &shape,
+                                          nn_dropout(pass, a->set.dropout, a->set.site));
+    }
     linear_forward(&a->out, pass, y, a->context);
 }
 

@@ -6,6 +6,7 @@
 
 struct attention_settings {
     int32_t hidden, heads, kv_heads, head_dim;
+    int32_t layer; /* its number, for the cache of keys and values */
     bool bias, rope;
     float rope_theta;
     float dropout; /* on the attention probabilities */
@@ -25,7 +26,7 @@ moe_status attention_declare(struct attention *a, struct params *params, const c
                              const struct attention_settings *settings, struct linear_init init,
                              moe_err *err);
 void attention_plan(struct attention *a, struct nn_memory *memory, struct nn_limits limits);
-/* y [rows, hidden] from x [rows, hidden] */
+/* y [rows, hidden] from x [rows, hidden]; with pass->cache, over the cached positions too */
 void attention_forward(const struct attention *a, const struct nn_pass *pass, act_t *y, const act_t *x);
 void attention_backward(const struct attention *a, const struct nn_pass *pass, act_t *dx, const act_t *dy,
                         const act_t *x, bool accumulate_dx);

@@ -27,8 +27,11 @@ out:
 void embedding_forward(const struct embedding *e, const struct nn_pass *pass, act_t *y,
                        const int32_t *tokens) {
     const struct backend *be = pass->dev->ops;
-    be->embedding_forward(pass->dev, y, tokens, params_weight(pass->params, e->table),
-                          params_weight(pass->params, e->position_table), pass->rows, pass->seq, e->hidden);
+    const act_t *positions = params_weight(pass->params, e->position_table);
+    if (positions != NULL)
+        positions = (const char *)positions + (size_t)(nn_first_position(pass) * e->hidden) * be->act_size;
+    be->embedding_forward(pass->dev, y, tokens, params_weight(pass->params, e->table), positions, pass->rows,
+                          pass->seq, e->hidden);
     const struct dropout drop = nn_dropout(pass, e->dropout, NN_SITES_PER_PASS - 1);
     if (drop.threshold > 0) be->dropout(pass->dev, y, y, pass->rows * e->hidden, drop);
 }

@@ -14,6 +14,13 @@
 #include "device/backend.h"
 #include "nn/params.h"
 
+/* Keys and values of the positions that a sequence already has, for passes that go on with it. */
+struct kv_cache {
+    int64_t capacity, length; /* positions: room, and held */
+    int64_t width;            /* kv_heads * head_dim */
+    act_t *keys, *values;     /* [layers, batch, capacity, width] */
+};
+
 struct nn_pass {
     struct device *dev;
     const struct params *params;
@@ -22,6 +29,9 @@ struct nn_pass {
     uint64_t seed;
     uint32_t step;  /* key of this step's random numbers */
     uint32_t micro; /* micro-batch within the step */
+    /* NULL: rows are sequences from their first position on. Else they go on where the cache ends; layers add
+     * to it but leave its length. Forward only. */
+    const struct kv_cache *cache;
 };
 
 /* Largest sizes that the memory plan provides for. */
@@ -46,6 +56,11 @@ static inline act_t *nn_scratch(struct nn_memory *memory, int64_t elements) {
 /* Element `at` of an array of activations. */
 static inline act_t *nn_at(const struct nn_pass *pass, act_t *x, int64_t at) {
     return (char *)x + (size_t)at * pass->dev->ops->act_size;
+}
+
+/* Position of each sequence's first row. */
+static inline int64_t nn_first_position(const struct nn_pass *pass) {
+    return pass->cache != NULL ? pass->cache->length : 0;
 }
 
 /* Dropout of one site in this pass; sites are numbered layer * 8 + place. */

@@ -106,8 +106,8 @@ static void rope(struct golden *g, const char *n, bool interleaved) {
     const int32_t heads = (int32_t)golden_dim(g, n, "x", 2), head_dim = (int32_t)golden_dim(g, n, "x", 3);
     const int64_t stride = (int64_t)heads * head_dim;
     void *x = golden_upload(g, n, "x"), *dy = golden_upload(g, n, "dy");
-    g->ops->rope(g->dev, x, rows, seq, heads, head_dim, stride, 10000.0f, interleaved, false);
-    g->ops->rope(g->dev, dy, rows, seq, heads, head_dim, stride, 10000.0f, interleaved, true);
+    g->ops->rope(g->dev, x, rows, seq, 0, heads, head_dim, stride, 10000.0f, interleaved, false);
+    g->ops->rope(g->dev, dy, rows, seq, 0, heads, head_dim, stride, 10000.0f, interleaved, true);
     golden_expect(g, n, "y", x, LIMIT);
     golden_expect(g, n, "dx", dy, LIMIT);
 }

@@ -236,27 +236,106 @@ static void attention_backward_agrees(void **state) {
     parity_end(t);
 }
 
+/* ---- attention over a cache
+ * --------------------------------------------------------------------------------------- */
+
+struct decode_case {
+    int64_t batch, seq, first, capacity;
+    int32_t heads, kv_heads, head_dim, gap;
+    float spread;
+};
+
+static const struct decode_case decode_cases[] = {
+    {1, 1, 0, 1, 1, 1, 8, 0, 1.0f},      {1, 1, 9, 10, 2, 2, 5, 0, 1.0f},
+    {1, 1, 511, 600, 8, 4, 8, 0, 1.0f},  {2, 1, 65, 70, 6, 3, 7, 11, 2.0f},
+    {1, 40, 0, 64, 4, 2, 32, 0, 1.0f},   {3, 5, 17, 40, 4, 1, 16, 0, 3.0f},
+    {2, 33, 1, 34, 3, 3, 12, 1, 1.0f},   {1, 130, 100, 230, 2, 1, 64, 0, 1.0f},
+    {1, 2, 31, 33, 12, 12, 48, 0, 1.0f}, {1, 1, 2047, 2048, 1, 1, 128, 0, 4.0f},
+};
+
+struct decode_layout {
+    struct attention_shape shape;
+    struct cache_shape cache;
+    int64_t width; /* of a cached row */
+};
+
+static struct decode_layout decode_layout(const struct decode_case *c) {
+    const int64_t width = (int64_t)c->kv_heads * c->head_dim;
+    return (struct decode_layout){
+        .shape = {.batch = c->batch,
+                  .seq = c->seq,
+                  .heads = c->heads,
+                  .kv_heads = c->kv_heads,
+                  .head_dim = c->head_dim,
+                  .q_stride = (int64_t)c->heads * c->head_dim + c->gap,
+                  .kv_stride = width + 2 * c->gap,
+                  .scale = 1.0f / sqrtf((float)c->head_dim)},
+        .cache = {.capacity = c->capacity, .first = c->first},
+        .width = width,
+    };
+}
+
+/* A cache in which only the positions before `first` hold numbers: later ones must be neither read nor, past
+ * the new rows, written. */
+static void decode_cache_slot(struct parity *t, const char *name, const struct decode_layout *l,
+                              float spread) {
+    const int64_t capacity = l->cache.capacity, positions = l->shape.batch * capacity;
+    float *x = parity_rows(t, name, PARITY_INOUT, PARITY_ACT, positions, l->width, l->width, spread);
+    for (int64_t i = 0; i < positions * l->width; i++)
+        if (i / l->width % capacity >= l->cache.first) memset(&x[i], PARITY_POISON, sizeof x[i]);
+}
+
+static void call_attention_decode(struct device *dev, void *const *p, const void *args, double *host) {
+    (void)host;
+    const struct decode_layout *l = args;
+    dev->ops->attention_decode(dev, p[0], p[1], p[2], p[3], p[4], p[5], &l->shape, &l->cache);
+}
+
+static void attention_decode_agrees(void **state) {
+    struct parity *t = *state;
+    PARITY_BEGIN(t, attention_decode, 5e-6);
+    for (int i = 0; i < PARITY_COUNT(decode_cases); i++) {
+        const struct decode_case *c = &decode_cases[i];
+        const struct decode_layout l = decode_layout(c);
+        const int64_t rows = c->batch * c->seq, q_width = (int64_t)c->heads * c->head_dim;
+        parity_case(t, "batch %d seq %d first %d capacity %d heads %d kv %d head_dim %d gap %d spread %g",
+                    (int)c->batch, (int)c->seq, (int)c->first, (int)c->capacity, c->heads, c->kv_heads,
+                    c->head_dim, c->gap, (double)c->spread);
+        parity_needs(t, rows, 0, c->capacity, q_width);
+        parity_acts(t, "out", PARITY_OUT, rows * q_width, 0.0f);
+        decode_cache_slot(t, "k_cache", &l, c->spread);
+        decode_cache_slot(t, "v_cache", &l, 1.0f);
+        parity_rows(t, "q", PARITY_IN, PARITY_ACT, rows, q_width, l.shape.q_stride, c->spread);
+        parity_rows(t, "k", PARITY_IN, PARITY_ACT, rows, l.width, l.shape.kv_stride, c->spread);
+        parity_rows(t, "v", PARITY_IN, PARITY_ACT, rows, l.width, l.shape.kv_stride, 1.0f);
+        parity_run(t, call_attention_decode, &l);
+    }
+    parity_end(t);
+}
+
 /* ---- rotary positions
  * --------------------------------------------------------------------------------------------- */
 
 struct rope_case {
-    int64_t rows, seq;
+    int64_t rows, seq, first;
     int32_t heads, head_dim, gap;
     float theta;
     bool interleaved, inverse;
 };
 
 static const struct rope_case rope_cases[] = {
-    {1, 1, 1, 2, 0, 1e4f, false, false},        {3, 3, 1, 2, 0, 1e4f, true, false},
-    {130, 65, 3, 6, 5, 1e4f, false, true},      {130, 130, 4, 16, 64, 1e4f, true, true},
-    {256, 128, 2, 48, 0, 5e5f, false, false},   {100, 50, 5, 34, 1, 5e5f, true, false},
-    {2048, 2048, 1, 64, 0, 1e4f, false, false}, {2048, 2048, 1, 32, 0, 5e5f, true, true},
+    {1, 1, 0, 1, 2, 0, 1e4f, false, false},        {3, 3, 0, 1, 2, 0, 1e4f, true, false},
+    {130, 65, 0, 3, 6, 5, 1e4f, false, true},      {130, 130, 0, 4, 16, 64, 1e4f, true, true},
+    {256, 128, 0, 2, 48, 0, 5e5f, false, false},   {100, 50, 0, 5, 34, 1, 5e5f, true, false},
+    {2048, 2048, 0, 1, 64, 0, 1e4f, false, false}, {2048, 2048, 0, 1, 32, 0, 5e5f, true, true},
+    {1, 1, 2047, 8, 8, 3, 1e4f, false, false},     {3, 1, 77, 2, 12, 0, 1e4f, true, false},
+    {60, 20, 300, 3, 16, 0, 5e5f, false, true},
 };
 
 static void call_rope(struct device *dev, void *const *p, const void *args, double *host) {
     (void)host;
     const struct rope_case *c = args;
-    dev->ops->rope(dev, p[0], c->rows, c->seq, c->heads, c->head_dim,
+    dev->ops->rope(dev, p[0], c->rows, c->seq, c->first, c->heads, c->head_dim,
                    (int64_t)c->heads * c->head_dim + c->gap, c->theta, c->interleaved, c->inverse);
 }
 
@@ -266,8 +345,9 @@ static void rope_agrees(void **state) {
     for (int i = 0; i < PARITY_COUNT(rope_cases); i++) {
         const struct rope_case *c = &rope_cases[i];
         const int64_t width = (int64_t)c->heads * c->head_dim;
-        parity_case(t, "rows %d seq %d heads %d head_dim %d gap %d theta %g interleaved %d inverse %d",
-                    (int)c->rows, (int)c->seq, c->heads, c->head_dim, c->gap, (double)c->theta,
+        parity_case(t,
+                    "rows %d seq %d first %d heads %d head_dim %d gap %d theta %g interleaved %d inverse %d",
+                    (int)c->rows, (int)c->seq, (int)c->first, c->heads, c->head_dim, c->gap, (double)c->theta,
                     c->interleaved, c->inverse);
         parity_needs(t, c->rows, 0, c->seq, width);
         parity_rows(t, "x", PARITY_INOUT, PARITY_ACT, c->rows, width, width + c->gap, 1.0f);

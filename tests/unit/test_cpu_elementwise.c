@@ -219,7 +219,7 @@ static void rope_turns_pairs_by_their_angles_and_back(void **state) {
         const bool interleaved = s % 2 == 1;
         const float theta = s < 4 ? 10000.0f : 500000.0f;
         float *x = random_floats(R * STRIDE, 1), *y = random_floats(R * STRIDE, 1);
-        dev->ops->rope(dev, y, R, T, heads, dim, STRIDE, theta, interleaved, false);
+        dev->ops->rope(dev, y, R, T, 0, heads, dim, STRIDE, theta, interleaved, false);
         for (int64_t i = 0; i < R * STRIDE; i++) {
             const int64_t column = i % STRIDE, in_head = column % dim;
             if (column >= (int64_t)heads * dim) { /* other columns of the row stay as they are */
@@ -232,7 +232,7 @@ static void rope_turns_pairs_by_their_angles_and_back(void **state) {
             const double other = (double)(first ? -x[i + step] : x[i - step]);
             assert_close(y[i], (double)x[i] * cos(angle) + other * sin(angle), 3e-7, "rope", i);
         }
-        dev->ops->rope(dev, y, R, T, heads, dim, STRIDE, theta, interleaved, true);
+        dev->ops->rope(dev, y, R, T, 0, heads, dim, STRIDE, theta, interleaved, true);
         for (int64_t i = 0; i < R * STRIDE; i++)
             assert_close(y[i], x[i], 5e-7, "turned back", i);
         free(x), free(y);
@@ -247,7 +247,7 @@ static void rope_keeps_its_digits_at_late_positions(void **state) {
     float *x = zeroed_floats(2 * T);
     for (int64_t t = 0; t < T; t++)
         x[2 * t] = 1.0f;
-    dev->ops->rope(dev, x, T, T, 1, 2, 2, 10000.0f, true, false); /* one pair, one radian a position */
+    dev->ops->rope(dev, x, T, T, 0, 1, 2, 2, 10000.0f, true, false); /* one pair, one radian a position */
     for (int64_t t = 0; t < T; t++) {
         assert_close(x[2 * t], cos((double)t), 1e-7, "cos", t);
         assert_close(x[2 * t + 1], sin((double)t), 1e-7, "sin", t);
@@ -277,7 +277,7 @@ static int64_t run_everything(int threads, float *out) {
     dev->ops->embedding_forward(dev, next, tokens, x, dy, R, T, F), next += N;
     dev->ops->embedding_backward(dev, next, next + 37 * F, dy, tokens, R, T, F, 37), next += (37 + T) * F;
     memcpy(next, x, N * sizeof *x);
-    dev->ops->rope(dev, next, R, T, 2, D, F, 10000.0f, false, false), next += N;
+    dev->ops->rope(dev, next, R, T, 0, 2, D, F, 10000.0f, false, false), next += N;
     dev->ops->add_scaled(dev, next, x, 0.3f, N), next += N;
     free(x), free(dy);
     device_close(dev);

@@ -257,7 +257,7 @@ static double rope_loss(const void *problem) {
     const struct rope_problem *p = problem;
     double x[COUNT(p->x)];
     memcpy(x, p->x, sizeof x);
-    ref_rope(device, x, 10, 5, 3, 4, 14, 100.0f, p->interleaved, false);
+    ref_rope(device, x, 10, 5, 2, 3, 4, 14, 100.0f, p->interleaved, false);
     return ref_dot(x, p->c, COUNT(x));
 }
 
@@ -269,7 +269,7 @@ static void rope_gradient(void **state) {
         fill(p.x, COUNT(p.x), 19);
         fill(p.c, COUNT(p.c), 20);
         memcpy(d, p.c, sizeof d);
-        ref_rope(device, d, 10, 5, 3, 4, 14, 100.0f, p.interleaved, true);
+        ref_rope(device, d, 10, 5, 2, 3, 4, 14, 100.0f, p.interleaved, true);
         check(interleaved ? "rope, interleaved" : "rope, halves", rope_loss, &p, p.x, d, COUNT(d), 1e-9);
     }
 }

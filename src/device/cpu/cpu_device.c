@@ -28,6 +28,7 @@ static const struct backend cpu_backend = {
     .norm_backward = cpu_norm_backward,
     .attention_forward = cpu_attention_forward,
     .attention_backward = cpu_attention_backward,
+    .attention_decode = cpu_attention_decode,
     .rope = cpu_rope,
     .activation_forward = cpu_activation_forward,
     .activation_backward = cpu_activation_backward,

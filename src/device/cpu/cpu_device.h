@@ -78,8 +78,11 @@ void cpu_attention_forward(struct device *dev, act_t *out, float *lse, const act
 void cpu_attention_backward(struct device *dev, act_t *dq, act_t *dk, act_t *dv, const act_t *dout,
                             const act_t *out, const float *lse, const act_t *q, const act_t *k,
                             const act_t *v, const struct attention_shape *shape, struct dropout drop);
-void cpu_rope(struct device *dev, act_t *x, int64_t rows, int64_t seq, int32_t heads, int32_t head_dim,
-              int64_t stride, float theta, bool interleaved, bool inverse);
+void cpu_attention_decode(struct device *dev, act_t *out, act_t *k_cache, act_t *v_cache, const act_t *q,
+                          const act_t *k, const act_t *v, const struct attention_shape *shape,
+                          const struct cache_shape *cache);
+void cpu_rope(struct device *dev, act_t *x, int64_t rows, int64_t seq, int64_t first, int32_t heads,
+              int32_t head_dim, int64_t stride, float theta, bool interleaved, bool inverse);
 void cpu_activation_forward(struct device *dev, enum activation_kind kind, act_t *y, const act_t *x,
                             int64_t rows, int32_t width, struct dropout drop);
 void cpu_activation_backward(struct device *dev, enum activation_kind kind, act_t *dx, const act_t *dy,

@@ -64,7 +64,7 @@ static void rotate(float *a, float *b, int64_t step, const float *restrict c, co
     }
 }
 
-/* Pairs [first, first + n) of every head of every row at position t. */
+/* Pairs [first, first + n) of every head of every row number t of its sequence. */
 static void rotate_place(float *x, int64_t t, int64_t rows, int64_t seq, int32_t heads, int32_t head_dim,
                          int64_t stride, const float *c, const float *s, int32_t first, int32_t n,
                          bool interleaved) {
@@ -80,8 +80,8 @@ static void rotate_place(float *x, int64_t t, int64_t rows, int64_t seq, int32_t
     }
 }
 
-void cpu_rope(struct device *dev, act_t *x, int64_t rows, int64_t seq, int32_t heads, int32_t head_dim,
-              int64_t stride, float theta, bool interleaved, bool inverse) {
+void cpu_rope(struct device *dev, act_t *x, int64_t rows, int64_t seq, int64_t first_place, int32_t heads,
+              int32_t head_dim, int64_t stride, float theta, bool interleaved, bool inverse) {
     const int64_t places = seq < rows ? seq : rows, pieces = piece_count(places, PLACES);
     const int32_t half = head_dim / 2;
     const double log_theta = natural_log(theta);
@@ -95,7 +95,7 @@ void cpu_rope(struct device *dev, act_t *x, int64_t rows, int64_t seq, int32_t h
                 frequency[i] = exponential(-log_theta * (first + i) / half);
             for (int64_t t = piece_begin(p, places, PLACES); t < piece_begin(p + 1, places, PLACES); t++) {
                 for (int32_t i = 0; i < n; i++) {
-                    cosine_sine((double)t * frequency[i], &c[i], &s[i]);
+                    cosine_sine((double)(first_place + t) * frequency[i], &c[i], &s[i]);
                     s[i] = inverse ? -s[i] : s[i];
                 }
                 rotate_place(x, t, rows, seq, heads, head_dim, stride, c, s, first, n, interleaved);

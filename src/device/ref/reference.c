@@ -75,6 +75,7 @@ static const struct backend reference_backend = {
     .norm_backward = ref_norm_backward,
     .attention_forward = ref_attention_forward,
     .attention_backward = ref_attention_backward,
+    .attention_decode = ref_attention_decode,
     .rope = ref_rope,
     .activation_forward = ref_activation_forward,
     .activation_backward = ref_activation_backward,
