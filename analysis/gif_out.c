@@ -6,6 +6,7 @@
 #include <gif_lib.h>
 
 #define PALETTE_SIZE 256
+#define TRANSPARENT  (PALETTE_SIZE - 1) /* in an animation: the pixel stays as it was */
 
 /* Colours of the frames: an open hash table from colour to how often it occurs, and later to its palette
  * index. */
@@ -20,6 +21,7 @@ struct palette {
     size_t capacity, used; /* capacity is a power of two */
     uint32_t colours[PALETTE_SIZE];
     int32_t size;
+    bool transparent; /* the last index is no colour */
 };
 
 static uint32_t colour_at(const uint8_t *rgb) {
@@ -47,18 +49,29 @@ out:
     return status;
 }
 
+/* Pixels from i on, up to `end`, that all have the colour of pixel i. */
+static size_t run_length(const struct plot_image *image, size_t i, size_t end) {
+    const uint8_t *rgb = image->rgb + 3 * i;
+    size_t run = 1;
+    while (i + run < end && memcmp(rgb, rgb + 3 * run, 3) == 0)
+        run++;
+    return run;
+}
+
 static moe_status count_colours(struct palette *p, const struct plot_image *image, moe_err *err) {
     moe_status status = MOE_OK;
     const size_t pixels = (size_t)image->width * (size_t)image->height;
-    for (size_t i = 0; i < pixels; i++) {
+    size_t run; /* pixels of one colour in a row */
+    for (size_t i = 0; i < pixels; i += run) {
         if (2 * p->used >= p->capacity) moe_try(grow(p, err));
+        run = run_length(image, i, pixels);
         const uint32_t colour = colour_at(image->rgb + 3 * i);
         struct colour_count *slot = find_slot(p, colour);
         if (slot->colour == 0) {
             slot->colour = colour + 1;
             p->used++;
         }
-        slot->count++;
+        slot->count += run;
     }
 out:
     return status;
@@ -101,12 +114,14 @@ static moe_status choose_palette(struct palette *p, const struct gif_animation *
     for (size_t i = 0; i < p->capacity; i++)
         if (p->table[i].colour != 0) sorted[n++] = p->table[i];
     qsort(sorted, n, sizeof *sorted, by_count);
-    p->size = n < PALETTE_SIZE ? (int32_t)n : PALETTE_SIZE;
+    p->transparent = a->num_frames > 1;
+    const size_t room = p->transparent ? TRANSPARENT : PALETTE_SIZE;
+    p->size = (int32_t)(n < room ? n : room);
     for (int32_t i = 0; i < p->size; i++)
         p->colours[i] = sorted[i].colour - 1;
     for (size_t i = 0; i < n; i++) {
         const uint32_t colour = sorted[i].colour - 1;
-        find_slot(p, colour)->index = i < PALETTE_SIZE ? (uint32_t)i : nearest(p, colour);
+        find_slot(p, colour)->index = i < room ? (uint32_t)i : nearest(p, colour);
     }
 out:
     free(sorted);
@@ -116,8 +131,11 @@ out:
 /* Palette indices of a whole frame. */
 static void index_frame(const struct palette *p, const struct plot_image *image, GifPixelType *out) {
     const size_t pixels = (size_t)image->width * (size_t)image->height;
-    for (size_t i = 0; i < pixels; i++)
-        out[i] = (GifPixelType)find_slot(p, colour_at(image->rgb + 3 * i))->index;
+    size_t run;
+    for (size_t i = 0; i < pixels; i += run) {
+        run = run_length(image, i, pixels);
+        memset(out + i, (int)find_slot(p, colour_at(image->rgb + 3 * i))->index, run);
+    }
 }
 
 struct rectangle {
@@ -194,11 +212,12 @@ out:
     return status;
 }
 
+/* Writes the rectangle r of a frame; giflib masks its pixels in place. */
 static moe_status put_frame(GifFileType *gif, GifPixelType *pixels, int32_t width, struct rectangle r,
-                            int32_t delay, moe_err *err) {
+                            int32_t delay, int32_t transparent, moe_err *err) {
     moe_status status = MOE_OK;
     const GraphicsControlBlock control = {
-        .DisposalMode = DISPOSE_DO_NOT, .DelayTime = delay, .TransparentColor = NO_TRANSPARENT_COLOR};
+        .DisposalMode = DISPOSE_DO_NOT, .DelayTime = delay, .TransparentColor = transparent};
     GifByteType extension[4];
     const size_t length = EGifGCBToExtension(&control, extension);
     gif_check(EGifPutExtension(gif, GRAPHICS_EXT_FUNC_CODE, (int)length, extension), gif, err);
@@ -217,20 +236,27 @@ static moe_status put_frames(GifFileType *gif, const struct palette *p, const st
     const int32_t width = a->frames[0].width;
     const int32_t height = a->frames[0].height;
     const size_t pixels = (size_t)width * (size_t)height;
-    GifPixelType *before = malloc(2 * pixels);
-    GifPixelType *scratch = NULL; /* giflib masks the pixels it is given in place */
-    moe_check(before != NULL, err, MOE_ENOMEM, "cannot allocate a frame of %d x %d pixels", width, height);
-    scratch = before + pixels;
+    GifPixelType *memory = malloc(3 * pixels);
+    moe_check(memory != NULL, err, MOE_ENOMEM, "cannot allocate a frame of %d x %d pixels", width, height);
+    GifPixelType *before = memory;
+    GifPixelType *now = memory + pixels;
+    GifPixelType *stored = memory + 2 * pixels;
     for (int32_t f = 0; f < a->num_frames; f++) {
-        index_frame(p, &a->frames[f], scratch);
+        index_frame(p, &a->frames[f], now);
         const struct rectangle r =
-            f == 0 ? (struct rectangle){0, 0, width, height} : changed(before, scratch, width, height);
-        memcpy(before, scratch, pixels);
+            f == 0 ? (struct rectangle){0, 0, width, height} : changed(before, now, width, height);
+        memcpy(stored, now, pixels);
+        for (size_t i = 0; f > 0 && i < pixels; i++)
+            if (now[i] == before[i]) stored[i] = TRANSPARENT;
         const bool last = f == a->num_frames - 1;
-        moe_try(put_frame(gif, scratch, width, r, last && a->last_delay > 0 ? a->last_delay : a->delay, err));
+        moe_try(put_frame(gif, stored, width, r, last && a->last_delay > 0 ? a->last_delay : a->delay,
+                          p->transparent ? TRANSPARENT : NO_TRANSPARENT_COLOR, err));
+        GifPixelType *const swap = before;
+        before = now;
+        now = swap;
     }
 out:
-    free(before);
+    free(memory);
     return status;
 }
 

@@ -226,7 +226,8 @@ static void widen_by_values(const struct panel *panel, double *low, double *high
             for (int k = 0; k < 4; k++)
                 if (!log || ends[k] > 0.0) widen(low, high, ends[k]);
         }
-        if (p->s.geom == GEOM_BARS && p->s.base == NULL && !log) widen(low, high, 0.0);
+        const bool stands = p->s.geom == GEOM_BARS || p->s.geom == GEOM_AREA;
+        if (stands && p->s.base == NULL && !log) widen(low, high, 0.0);
     }
     for (const struct panel_reference *r = panel->references; r != NULL; r = r->next) {
         if (!log || r->low > 0.0) widen(low, high, r->low);

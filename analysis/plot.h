@@ -65,7 +65,8 @@ struct plot_panel_spec {
 enum plot_geom {
     GEOM_LINE = 0,   /* line with markers; low and high are a band around it */
     GEOM_POINTS = 1, /* markers; low and high are error bars */
-    GEOM_BARS = 2    /* bars from base to value; low and high are error bars at the end */
+    GEOM_BARS = 2,   /* bars from base to value; low and high are error bars at the end */
+    GEOM_AREA = 3    /* the area from base to value, under a white edge of the pen's width */
 };
 
 /* [n] values each; NaN leaves a gap. low, high, base, labels may be NULL. */
@@ -75,7 +76,7 @@ struct plot_series {
     const double *position;
     const double *value;
     const double *low, *high;
-    const double *base;        /* where bars begin; NULL = at 0 */
+    const double *base;        /* where bars and areas begin; NULL = at 0 */
     const char *const *labels; /* text beyond the end of each bar or beside each point; NULL entries = none */
     double bar_width;          /* in units of position */
     struct plot_pen pen;
@@ -109,9 +110,10 @@ void plot_add_reference(struct plot *plot, int32_t panel, double value, const st
 /* A shaded stripe across the panel between two values. It is part of the range. */
 void plot_add_span(struct plot *plot, int32_t panel, double low, double high, struct plot_colour colour);
 
-/* Cells [rows, columns], row 0 at the top, coloured from low to high (sequential, style_sequential()), with a
- * bar of colours beside the panel. NaN stays white. The panel's axes name the columns (position) and rows
- * (value). */
+/* Cells [rows, columns], row 0 at the top, coloured from low to high (sequential, style_sequential(), in the
+ * steps of the bar) with a bar of colours beside the panel; bar_label NULL: no bar, another panel has it.
+ * What lies beyond low or high has the colour of the end, NaN stays white. The panel's axes name the columns
+ * (position) and rows (value). */
 void plot_add_heatmap(struct plot *plot, int32_t panel, int32_t rows, int32_t columns, const double *values,
                       double low, double high, const char *bar_label);
 

@@ -7,7 +7,7 @@
 
 #define BAND_OPACITY 0.16
 
-static void set_colour(const struct page *page, struct plot_colour c) {
+void set_colour(const struct page *page, struct plot_colour c) {
     cairo_set_source_rgb(page->cr, c.red, c.green, c.blue);
 }
 
@@ -19,8 +19,7 @@ static double opacity_of(const struct plot_pen *pen) {
     return pen->opacity > 0.0 ? pen->opacity : 1.0;
 }
 
-/* The nearest border between device pixels: lines that run along an axis stay sharp. */
-static double snap(const struct page *page, double at) {
+double snap(const struct page *page, double at) {
     return floor(at * page->scale + 0.5) / page->scale;
 }
 
@@ -31,13 +30,12 @@ void draw_text(const struct page *page, enum font_face face, double size, enum t
     plot_text_draw(page->cr, page->fonts, &style, x, y, text);
 }
 
-static void set_line(const struct page *page, const struct plot_pen *pen) {
+void set_line(const struct page *page, const struct plot_pen *pen) {
     const double w = pen->width;
     const double dashed[] = {4.0 * w, 2.5 * w};
     const double dotted[] = {1.2 * w, 1.8 * w};
     cairo_set_line_width(page->cr, w);
     cairo_set_line_cap(page->cr, CAIRO_LINE_CAP_BUTT);
-    /* never round joins: cairo 1.16 and 1.18 decide differently where they are needed */
     /* never round joins: cairo 1.16 and 1.18 decide differently where they are needed */
     cairo_set_line_join(page->cr, CAIRO_LINE_JOIN_BEVEL);
     cairo_set_dash(page->cr, pen->dash == DASH_DASHED ? dashed : dotted, pen->dash == DASH_SOLID ? 0 : 2,
@@ -45,7 +43,7 @@ static void set_line(const struct page *page, const struct plot_pen *pen) {
     set_translucent(page, pen->colour, opacity_of(pen));
 }
 
-static void straight_line(const struct page *page, double x1, double y1, double x2, double y2) {
+void straight_line(const struct page *page, double x1, double y1, double x2, double y2) {
     cairo_new_path(page->cr);
     cairo_move_to(page->cr, x1, y1);
     cairo_line_to(page->cr, x2, y2);
@@ -183,6 +181,52 @@ static void draw_band(const struct page *page, const struct panel *panel, const 
     cairo_close_path(page->cr);
     set_translucent(page, s->pen.colour, BAND_OPACITY);
     cairo_fill(page->cr);
+}
+
+/* Where the area of point i begins. */
+static double area_base(const struct panel *panel, const struct panel_frame *f, const struct plot_series *s,
+                        int32_t i) {
+    if (s->base != NULL) return s->base[i];
+    return panel->spec.value.log ? f->value.min : 0.0;
+}
+
+/* The area between base and value over points [first, end), and its upper edge in white. */
+static void draw_area(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                      const struct plot_series *s, int32_t first, int32_t end) {
+    double x;
+    double y;
+    cairo_new_path(page->cr);
+    for (int32_t i = first; i < end; i++) {
+        map(panel, f, s->position[i], s->value[i], &x, &y);
+        cairo_line_to(page->cr, x, y);
+    }
+    for (int32_t i = end - 1; i >= first; i--) {
+        map(panel, f, s->position[i], area_base(panel, f, s, i), &x, &y);
+        cairo_line_to(page->cr, x, y);
+    }
+    cairo_close_path(page->cr);
+    set_translucent(page, s->pen.colour, opacity_of(&s->pen));
+    cairo_fill(page->cr);
+    if (!(s->pen.width > 0.0)) return;
+    set_line(page, &(struct plot_pen){.colour = {1.0, 1.0, 1.0}, .width = s->pen.width});
+    for (int32_t i = first; i < end; i++) {
+        map(panel, f, s->position[i], s->value[i], &x, &y);
+        cairo_line_to(page->cr, x, y);
+    }
+    cairo_stroke(page->cr);
+}
+
+/* Areas over the stretches without a gap. */
+static void draw_area_series(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                             const struct plot_series *s) {
+    int32_t first = 0;
+    for (int32_t i = 0; i <= s->n; i++) {
+        if (i < s->n && drawable(panel, s->position[i], s->value[i]) &&
+            drawable(panel, s->position[i], area_base(panel, f, s, i)))
+            continue;
+        if (i - first >= 2) draw_area(page, panel, f, s, first, i);
+        first = i + 1;
+    }
 }
 
 static void draw_line_series(const struct page *page, const struct panel *panel, const struct panel_frame *f,
@@ -349,105 +393,6 @@ static void draw_references(const struct page *page, const struct panel *panel, 
     }
 }
 
-static void draw_heatmap(const struct page *page, const struct panel_heatmap *h,
-                         const struct panel_frame *f) {
-    const double span = h->high - h->low;
-    for (int32_t r = 0; r < h->rows; r++) {
-        for (int32_t c = 0; c < h->columns; c++) {
-            const double v = h->values[r * h->columns + c];
-            if (!isfinite(v)) continue;
-            const double left = snap(page, f->data.x + f->data.width * c / h->columns);
-            const double right = snap(page, f->data.x + f->data.width * (c + 1) / h->columns);
-            const double top = snap(page, f->data.y + f->data.height * r / h->rows);
-            const double bottom = snap(page, f->data.y + f->data.height * (r + 1) / h->rows);
-            cairo_new_path(page->cr);
-            cairo_rectangle(page->cr, left, top, right - left, bottom - top);
-            set_colour(page, style_sequential(span > 0.0 ? (v - h->low) / span : 0.0));
-            cairo_fill(page->cr);
-        }
-    }
-    const double x = snap(page, f->data.x + f->data.width + 10.0);
-    const int32_t steps = 128;
-    for (int32_t i = 0; i < steps; i++) {
-        const double top = snap(page, f->data.y + f->data.height * (steps - 1 - i) / steps);
-        const double bottom = snap(page, f->data.y + f->data.height * (steps - i) / steps);
-        cairo_new_path(page->cr);
-        cairo_rectangle(page->cr, x, top, 12.0, bottom - top);
-        set_colour(page, style_sequential((i + 0.5) / steps));
-        cairo_fill(page->cr);
-    }
-    struct axis_scale bar;
-    axis_linear(&bar, h->low, h->high, h->low, h->high, false, (int32_t)(f->data.height / 40.0));
-    for (int32_t i = 0; i < bar.num_ticks; i++) {
-        const double y = f->data.y + f->data.height * (1.0 - axis_fraction(&bar, bar.ticks[i].value));
-        draw_text(page, FONT_REGULAR, STYLE_TICK_SIZE, ALIGN_START, LEVEL_MIDDLE, STYLE_INK, x + 16.0, y,
-                  bar.ticks[i].label);
-    }
-    if (h->bar_label == NULL) return;
-    const struct text_style label = {FONT_REGULAR, STYLE_LABEL_SIZE, ALIGN_MIDDLE, LEVEL_BASELINE, true};
-    set_colour(page, STYLE_INK);
-    plot_text_draw(page->cr, page->fonts, &label, f->data.x + f->data.width + HEATMAP_BAR_ROOM - 3.0,
-                   f->data.y + 0.5 * f->data.height, h->bar_label);
-}
-
-/* Grid lines of one axis; across = the axis runs to the right. */
-static void draw_grid(const struct page *page, const struct axis_scale *scale, const struct panel_frame *f,
-                      bool across, bool reversed) {
-    set_line(page, &(struct plot_pen){.colour = STYLE_GRID, .width = 1.0});
-    for (int32_t i = 0; i < scale->num_ticks; i++) {
-        if (scale->ticks[i].label[0] == '\0') continue;
-        const double at = axis_fraction(scale, scale->ticks[i].value);
-        if (across) {
-            const double x = snap(page, f->data.x + at * f->data.width);
-            straight_line(page, x, f->data.y, x, f->data.y + f->data.height);
-        } else {
-            const double y = snap(page, f->data.y + (reversed ? at : 1.0 - at) * f->data.height);
-            straight_line(page, f->data.x, y, f->data.x + f->data.width, y);
-        }
-    }
-}
-
-/* Text of one tick; names may have several lines, set apart by '\n'. Beside an upright axis they end at x and
- * are centred about y; below the other they are centred about x and begin at y. */
-static void draw_tick_label(const struct page *page, const char *label, bool across, double x, double y) {
-    int32_t breaks = 0;
-    for (const char *c = label; *c != '\0'; c++)
-        breaks += *c == '\n';
-    if (!across) y -= 0.5 * breaks * CATEGORY_LINE_STEP;
-    while (label[0] != '\0') {
-        char line[128];
-        label = plot_text_line(label, line, sizeof line);
-        draw_text(page, FONT_REGULAR, STYLE_TICK_SIZE, across ? ALIGN_MIDDLE : ALIGN_END,
-                  across ? LEVEL_TOP : LEVEL_MIDDLE, STYLE_INK, x, y, line);
-        y += CATEGORY_LINE_STEP;
-    }
-}
-
-static void draw_axis(const struct page *page, const struct plot_axis *axis, const struct axis_scale *scale,
-                      const struct panel_frame *f, bool across, bool reversed, double label_offset) {
-    const struct plot_box *d = &f->data;
-    const struct plot_pen ink = {.colour = STYLE_INK, .width = 1.0};
-    for (int32_t i = 0; i < scale->num_ticks; i++) {
-        const struct axis_tick *tick = &scale->ticks[i];
-        const double at = axis_fraction(scale, tick->value);
-        const double x = across ? snap(page, d->x + at * d->width) : d->x;
-        const double y =
-            across ? d->y + d->height : snap(page, d->y + (reversed ? at : 1.0 - at) * d->height);
-        const double length = tick->label[0] == '\0' ? 2.5 : 4.0;
-        set_line(page, &ink);
-        if (axis->names == NULL) straight_line(page, x, y, across ? x : x - length, across ? y + length : y);
-        if (axis->hidden) continue;
-        const char *label = axis->names != NULL ? axis->names[i] : tick->label;
-        draw_tick_label(page, label, across, across ? x : x - 7.0, across ? y + 8.0 : y);
-    }
-    if (axis->label == NULL || axis->hidden) return;
-    const struct text_style style = {FONT_REGULAR, STYLE_LABEL_SIZE, ALIGN_MIDDLE,
-                                     across ? LEVEL_TOP : LEVEL_BASELINE, !across};
-    set_colour(page, STYLE_INK);
-    plot_text_draw(page->cr, page->fonts, &style, across ? d->x + 0.5 * d->width : d->x - label_offset,
-                   across ? d->y + d->height + label_offset : d->y + 0.5 * d->height, axis->label);
-}
-
 void draw_panel(const struct page *page, const struct panel *panel, const struct panel_frame *f) {
     const bool sideways = panel->spec.horizontal;
     const struct plot_box *d = &f->data;
@@ -467,15 +412,17 @@ void draw_panel(const struct page *page, const struct panel *panel, const struct
         cairo_reset_clip(page->cr);
         draw_heatmap(page, panel->heatmap, f);
     }
-    for (const struct panel_series *s = panel->series; s != NULL; s = s->next)
+    for (const struct panel_series *s = panel->series; s != NULL; s = s->next) {
         if (s->s.geom == GEOM_BARS) draw_bars(page, panel, f, &s->s);
+        if (s->s.geom == GEOM_AREA) draw_area_series(page, panel, f, &s->s);
+    }
     draw_references(page, panel, f, false);
     for (const struct panel_series *s = panel->series; s != NULL; s = s->next) {
         if (s->s.geom == GEOM_LINE) {
             draw_line_series(page, panel, f, &s->s);
         } else if (s->s.geom == GEOM_BARS) {
             draw_bar_ends(page, panel, f, &s->s);
-        } else {
+        } else if (s->s.geom == GEOM_POINTS) {
             draw_point_series(page, panel, f, &s->s);
         }
     }
@@ -492,7 +439,7 @@ void draw_panel(const struct page *page, const struct panel *panel, const struct
 
 void draw_legend_sample(const struct page *page, const struct legend_entry *entry, double x, double y) {
     const double middle = x + 0.5 * LEGEND_SAMPLE_WIDTH;
-    if (entry->stripe || entry->geom == GEOM_BARS) {
+    if (entry->stripe || entry->geom == GEOM_BARS || entry->geom == GEOM_AREA) {
         draw_bar(page, &entry->pen, (struct plot_box){x + 5.0, y - 5.0, LEGEND_SAMPLE_WIDTH - 10.0, 10.0});
         return;
     }

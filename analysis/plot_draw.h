@@ -20,6 +20,15 @@ struct panel_frame {
     double value_label_offset;
 };
 
+void set_colour(const struct page *page, struct plot_colour colour);
+
+/* The nearest border between device pixels: lines that run along an axis stay sharp. */
+double snap(const struct page *page, double at);
+
+/* Lines of a pen, solid or dashed. */
+void set_line(const struct page *page, const struct plot_pen *pen);
+void straight_line(const struct page *page, double x1, double y1, double x2, double y2);
+
 void draw_text(const struct page *page, enum font_face face, double size, enum text_align align,
                enum text_level level, struct plot_colour colour, double x, double y, const char *text);
 
@@ -32,6 +41,17 @@ void draw_legend_sample(const struct page *page, const struct legend_entry *entr
 
 /* Room at the right of a heatmap for its bar of colours and the bar's label. */
 #define HEATMAP_BAR_ROOM 72.0
+
+/* Cells and their bar of colours (plot_heatmap.c). */
+void draw_heatmap(const struct page *page, const struct panel_heatmap *heatmap,
+                  const struct panel_frame *frame);
+
+/* Grid lines of one axis (plot_frame.c); across = the axis runs to the right, reversed = downwards. */
+void draw_grid(const struct page *page, const struct axis_scale *scale, const struct panel_frame *frame,
+               bool across, bool reversed);
+/* Ticks, their labels, and label_offset away from the data the label of the axis. */
+void draw_axis(const struct page *page, const struct plot_axis *axis, const struct axis_scale *scale,
+               const struct panel_frame *frame, bool across, bool reversed, double label_offset);
 
 void draw_panel(const struct page *page, const struct panel *panel, const struct panel_frame *frame);
 

@@ -235,7 +235,8 @@ static void lay_out(const struct plot *plot, const struct plot_fonts *fonts, str
             if (p->spec.title != NULL) g->title_height[r] = PANEL_TITLE;
             g->bottom[r] = fmax(g->bottom[r], below);
             g->left[c] = fmax(g->left[c], left);
-            g->right[c] = fmax(g->right[c], p->heatmap != NULL ? HEATMAP_BAR_ROOM : 0.0);
+            g->right[c] = fmax(g->right[c],
+                               p->heatmap != NULL && p->heatmap->bar_label != NULL ? HEATMAP_BAR_ROOM : 0.0);
         }
     }
     double margins = 0.0;

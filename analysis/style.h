@@ -45,6 +45,10 @@ struct plot_colour style_forward(void);
 struct plot_colour style_backward(void);
 struct plot_colour style_optimizer(void);
 
+/* Colour of expert `expert` of `experts`: up to eight differ for any kind of colour vision; more follow the
+ * sequential map. */
+struct plot_colour style_expert(int32_t expert, int32_t experts);
+
 /* Sequential colour map from dark blue over green to yellow (viridis), at 0..1. */
 struct plot_colour style_sequential(double at);
 

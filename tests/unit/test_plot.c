@@ -153,7 +153,7 @@ static struct plot *everything(void) {
     const double position[] = {0.0, 1.0, 2.0};
     const double value[] = {1.0, NAN, 3.0};
     const double low[] = {0.5, NAN, 2.0};
-    const double high[] = {1.5, NAN, 3.5};
+    const double high[] = {1.5, 2.5, 3.5};
     const double base[] = {0.0, 1.0, 1.0};
     const double cells[] = {0.0, 0.5, NAN, 1.0, 0.25, 0.75};
     struct plot *plot = NULL;
@@ -182,6 +182,14 @@ static struct plot *everything(void) {
     plot_set_panel(plot, 0, &spec);
     series.geom = GEOM_LINE;
     plot_add_series(plot, 0, &series);
+    series.geom = GEOM_AREA;
+    series.base = base;
+    series.value = high;
+    series.pen.opacity = 0.5;
+    plot_add_series(plot, 0, &series);
+    series.base = NULL;
+    series.value = value;
+    series.pen = pen;
     plot_add_reference(plot, 0, 2.0, &pen);
     plot_add_span(plot, 0, 1.0, 1.2, STYLE_SHADE);
     spec.position.names = names;
@@ -228,7 +236,7 @@ static void test_same_pixels(void **state) {
     assert_memory_equal(first.rgb, again.rgb, size);
     char hex[HASH_SHA256_HEX];
     assert_int_equal(hash_sha256(first.rgb, size, hex, NULL), MOE_OK);
-    assert_string_equal(hex, "6aba4bdfd03e88ebb1448bda47c1edc74244dcac3cb1d9fe4e7ac58881c2f72f");
+    assert_string_equal(hex, "2d6fa658f07a50b97de9d85cae00398f50a31d09953a9520ae11045392157bdf");
     plot_image_free(&first);
     plot_image_free(&again);
     plot_free(plot);
@@ -280,6 +288,93 @@ static void test_bar_lies_where_it_should(void **state) {
     assert_in_range(data_width, 240 - 14 - 14 - 10 - 16 - 2, 240 - 14 - 14 - 10 - 16 + 2);
     plot_image_free(&image);
     plot_free(plot);
+}
+
+/* A panel of one plot whose axes are [0, 2] x [0, 8] without labels, 100 points high. */
+static struct plot *bare_panel(double width) {
+    struct plot *plot = NULL;
+    struct plot_panel_spec spec = {.position = plot_axis_auto(), .value = plot_axis_auto()};
+    spec.position.min = spec.value.min = 0.0;
+    spec.position.max = 2.0;
+    spec.value.max = 8.0;
+    spec.position.hidden = spec.value.hidden = true;
+    assert_int_equal(
+        plot_new(&(struct plot_layout){.width = width, .panel_height = 100.0, .rows = 1, .columns = 1}, &plot,
+                 NULL),
+        MOE_OK);
+    plot_set_panel(plot, 0, &spec);
+    return plot;
+}
+
+/* Pixels of a colour in column x; a rounding of one step is allowed. */
+static int32_t column_count(const struct plot_image *image, int32_t x, struct plot_colour c) {
+    const double rgb[3] = {255.0 * c.red, 255.0 * c.green, 255.0 * c.blue};
+    int32_t count = 0;
+    for (int32_t y = 0; y < image->height; y++) {
+        const uint8_t *p = pixel(image, x, y);
+        count += fabs(p[0] - rgb[0]) <= 1.0 && fabs(p[1] - rgb[1]) <= 1.0 && fabs(p[2] - rgb[2]) <= 1.0;
+    }
+    return count;
+}
+
+/* Stacked areas: from 0 to 2 below one from 2 to a slope that falls from 8 to 4, and a gap. */
+static void test_areas_lie_where_they_should(void **state) {
+    (void)state;
+    const double position[] = {0.0, 1.0, 1.5, 2.0};
+    const double lower[] = {2.0, 2.0, NAN, 2.0};
+    const double upper[] = {8.0, 4.0, 4.0, 4.0};
+    struct plot *plot = bare_panel(240.0);
+    struct plot_image image;
+    plot_add_series(
+        plot, 0,
+        &(struct plot_series){
+            .geom = GEOM_AREA, .n = 4, .position = position, .value = lower, .pen = {.colour = STYLE_BLUE}});
+    plot_add_series(plot, 0,
+                    &(struct plot_series){.geom = GEOM_AREA,
+                                          .n = 4,
+                                          .position = position,
+                                          .value = upper,
+                                          .base = lower,
+                                          .pen = {.colour = STYLE_ORANGE}});
+    assert_int_equal(plot_render(plot, 1.0, &image, NULL), MOE_OK);
+    const int32_t left = 14 + 10;
+    const int32_t data_width = 240 - 14 - 14 - 10 - 16;
+    for (int32_t x = left + 2; x < left + data_width / 2 - 2; x++) {
+        const double top = 8.0 - 4.0 * (x + 0.5 - left) / (0.5 * data_width);
+        assert_in_range(column_count(&image, x, STYLE_BLUE), 24, 25);
+        assert_true(fabs(column_count(&image, x, STYLE_ORANGE) - 12.5 * (top - 2.0)) < 2.0);
+    }
+    for (int32_t x = left + data_width / 2 + 2; x < left + data_width - 2; x++) {
+        assert_int_equal(column_count(&image, x, STYLE_BLUE), 0);
+        assert_int_equal(column_count(&image, x, STYLE_ORANGE), 0);
+    }
+    plot_image_free(&image);
+    plot_free(plot);
+}
+
+/* A map of five cells with known colours, with and without its bar. */
+static void test_heatmap_cells(void **state) {
+    (void)state;
+    const double cells[] = {0.0, 50.0, 25.0, 80.0, NAN}; /* the fourth lies beyond the scale */
+    const double step[] = {0.5 / 128.0, 127.5 / 128.0, 64.5 / 128.0, 127.5 / 128.0};
+    for (int32_t bar = 0; bar < 2; bar++) {
+        struct plot *plot = bare_panel(240.0);
+        struct plot_image image;
+        plot_add_heatmap(plot, 0, 1, 5, cells, 0.0, 50.0, bar ? "points" : NULL);
+        assert_int_equal(plot_render(plot, 1.0, &image, NULL), MOE_OK);
+        const double width = 240.0 - 14.0 - 14.0 - 10.0 - 16.0 - (bar ? 72.0 : 0.0);
+        for (int32_t c = 0; c < 4; c++) {
+            const int32_t x = (int32_t)(24.0 + width * (c + 0.5) / 5.0);
+            assert_in_range(column_count(&image, x, style_sequential(step[c])), 99, 100);
+        }
+        const int32_t empty = (int32_t)(24.0 + width * 4.5 / 5.0);
+        assert_in_range(column_count(&image, empty, (struct plot_colour){1.0, 1.0, 1.0}), image.height - 1,
+                        image.height);
+        const int32_t middle_of_bar = (int32_t)(24.0 + width + 10.0 + 6.0);
+        if (bar) assert_true(column_count(&image, middle_of_bar, style_sequential(step[0])) > 0);
+        plot_image_free(&image);
+        plot_free(plot);
+    }
 }
 
 /* Linked panels get one range: the same value lies at the same height in both. */
@@ -348,7 +443,7 @@ static void test_odd_values(void **state) {
     const double position[] = {0.0, 1.0, 2.0, 3.0, 4.0};
     const double value[] = {NAN, INFINITY, -INFINITY, 1e300, 0.0};
     for (int log = 0; log < 2; log++) {
-        for (int geom = 0; geom < 3; geom++) {
+        for (int geom = 0; geom <= GEOM_AREA; geom++) {
             struct plot *plot = NULL;
             struct plot_image image = {0};
             struct plot_panel_spec spec = {.position = plot_axis_auto(), .value = plot_axis_auto()};
@@ -402,6 +497,55 @@ static void test_style(void **state) {
     }
 }
 
+/* Lab of a colour as seen without one kind of cones (Machado, Oliveira and Fernandes 2009, severity 1). */
+static void seen(struct plot_colour c, const double matrix[3][3], double lab[3]) {
+    static const double to_xyz[3][3] = {{0.4124 / 0.95047, 0.3576 / 0.95047, 0.1805 / 0.95047},
+                                        {0.2126, 0.7152, 0.0722},
+                                        {0.0193 / 1.08883, 0.1192 / 1.08883, 0.9505 / 1.08883}};
+    const double in[3] = {c.red, c.green, c.blue};
+    double linear[3];
+    double out[3];
+    double f[3];
+    for (int i = 0; i < 3; i++)
+        linear[i] = in[i] <= 0.04045 ? in[i] / 12.92 : pow((in[i] + 0.055) / 1.055, 2.4);
+    for (int i = 0; i < 3; i++) {
+        out[i] = matrix[i][0] * linear[0] + matrix[i][1] * linear[1] + matrix[i][2] * linear[2];
+        out[i] = fmin(1.0, fmax(0.0, out[i]));
+    }
+    for (int i = 0; i < 3; i++) {
+        const double t = to_xyz[i][0] * out[0] + to_xyz[i][1] * out[1] + to_xyz[i][2] * out[2];
+        f[i] = t > 0.008856 ? cbrt(t) : 7.787 * t + 16.0 / 116.0;
+    }
+    lab[0] = 116.0 * f[1] - 16.0;
+    lab[1] = 500.0 * (f[0] - f[1]);
+    lab[2] = 200.0 * (f[1] - f[2]);
+}
+
+/* Up to eight experts differ from each other and from paper for every kind of colour vision; of more, each
+ * has a colour of its own. */
+static void test_expert_colours(void **state) {
+    (void)state;
+    static const double eyes[4][3][3] = {
+        {{1.0, 0.0, 0.0}, {0.0, 1.0, 0.0}, {0.0, 0.0, 1.0}},
+        {{0.152286, 1.052583, -0.204868}, {0.114503, 0.786281, 0.099216}, {-0.003882, -0.048116, 1.051998}},
+        {{0.367322, 0.860646, -0.227968}, {0.280085, 0.672501, 0.047413}, {-0.011820, 0.042940, 0.968881}},
+        {{1.255528, -0.076749, -0.178779}, {-0.078411, 0.930809, 0.147602}, {0.004733, 0.691367, 0.303900}}};
+    for (int eye = 0; eye < 4; eye++) {
+        double lab[9][3];
+        for (int32_t e = 0; e < 9; e++)
+            seen(e < 8 ? style_expert(e, 8) : (struct plot_colour){1.0, 1.0, 1.0}, eyes[eye], lab[e]);
+        for (int32_t i = 0; i < 9; i++)
+            for (int32_t j = 0; j < i; j++)
+                assert_true(
+                    hypot(hypot(lab[i][0] - lab[j][0], lab[i][1] - lab[j][1]), lab[i][2] - lab[j][2]) > 15.0);
+    }
+    for (int32_t e = 1; e < 64; e++) {
+        const struct plot_colour a = style_expert(e - 1, 64);
+        const struct plot_colour b = style_expert(e, 64);
+        assert_memory_not_equal(&a, &b, sizeof a);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_format),
@@ -411,10 +555,13 @@ int main(void) {
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_same_pixels),
         cmocka_unit_test(test_bar_lies_where_it_should),
+        cmocka_unit_test(test_areas_lie_where_they_should),
+        cmocka_unit_test(test_heatmap_cells),
         cmocka_unit_test(test_linked_ranges),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_odd_values),
         cmocka_unit_test(test_style),
+        cmocka_unit_test(test_expert_colours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

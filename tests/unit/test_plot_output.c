@@ -152,6 +152,7 @@ static void test_gif_reads_back(void **state) {
     assert_int_equal(gif->SHeight, 40);
 
     uint8_t screen[40][64][3];
+    int32_t kept = 0;
     for (int f = 0; f < FRAMES; f++) {
         const SavedImage *saved = &gif->SavedImages[f];
         const GifImageDesc *d = &saved->ImageDesc;
@@ -161,7 +162,14 @@ static void test_gif_reads_back(void **state) {
         assert_int_equal(control.DelayTime, f == FRAMES - 1 ? 100 : 25);
         for (int y = 0; y < d->Height; y++) {
             for (int x = 0; x < d->Width; x++) {
-                const GifColorType *c = &gif->SColorMap->Colors[saved->RasterBits[y * d->Width + x]];
+                const int index = saved->RasterBits[y * d->Width + x];
+                if (index == control.TransparentColor) { /* stays as it was */
+                    assert_memory_equal(screen[d->Top + y][d->Left + x],
+                                        frames[f].rgb + 3 * ((d->Top + y) * 64 + d->Left + x), 3);
+                    kept++;
+                    continue;
+                }
+                const GifColorType *c = &gif->SColorMap->Colors[index];
                 uint8_t *p = screen[d->Top + y][d->Left + x];
                 p[0] = c->Red;
                 p[1] = c->Green;
@@ -170,6 +178,7 @@ static void test_gif_reads_back(void **state) {
         }
         assert_memory_equal(screen, frames[f].rgb, sizeof screen); /* few colours: exact */
     }
+    assert_true(kept > 100);                                  /* the middle of the block as it moves */
     assert_int_equal(gif->SavedImages[2].ImageDesc.Width, 1); /* nothing changed */
     assert_true(gif->SavedImages[1].ImageDesc.Width < 64);    /* only what changed */
     bool comment = false;
@@ -220,6 +229,34 @@ static void test_gif_many_colours(void **state) {
     plot_image_free(&image);
 }
 
+/* An animation of more colours than fit: no pixel is taken for transparent that has a colour. */
+static void test_gif_many_colours_move(void **state) {
+    (void)state;
+    struct plot_image frames[2] = {picture(128, 128, 0), picture(128, 128, 0)};
+    for (int32_t f = 0; f < 2; f++) {
+        for (int32_t i = 0; i < 128 * 128; i++) {
+            uint8_t *p = frames[f].rgb + 3 * i;
+            p[0] = (uint8_t)(i % 128 * 2);
+            p[1] = (uint8_t)(i / 128 * 2);
+            p[2] = (uint8_t)(f == 0 ? 0 : 64);
+        }
+    }
+    const struct gif_animation animation = {.frames = frames, .num_frames = 2, .delay = 10};
+    unsigned char *data = NULL;
+    size_t size = 0;
+    assert_int_equal(gif_encode(&animation, &data, &size, NULL), MOE_OK);
+    struct source source = {data, size, 0};
+    GifFileType *gif = slurp(&source);
+    GraphicsControlBlock control;
+    assert_int_equal(DGifSavedExtensionToGCB(gif, 0, &control), GIF_OK);
+    for (int32_t i = 0; i < 128 * 128; i++)
+        assert_int_not_equal(gif->SavedImages[0].RasterBits[i], control.TransparentColor);
+    DGifCloseFile(gif, NULL);
+    free(data);
+    plot_image_free(&frames[0]);
+    plot_image_free(&frames[1]);
+}
+
 static void test_gif_refusals(void **state) {
     (void)state;
     struct plot_image frames[2] = {picture(64, 40, 0), picture(64, 41, 0)};
@@ -242,7 +279,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_png_reads_back),   cmocka_unit_test(test_png_same_bytes),
         cmocka_unit_test(test_png_refusals),     cmocka_unit_test(test_gif_reads_back),
-        cmocka_unit_test(test_gif_many_colours), cmocka_unit_test(test_gif_refusals),
+        cmocka_unit_test(test_gif_many_colours), cmocka_unit_test(test_gif_many_colours_move),
+        cmocka_unit_test(test_gif_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
