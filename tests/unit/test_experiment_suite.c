@@ -183,6 +183,30 @@ static void experiments_restrict_themselves(void **state) {
                         "restricted/suite.toml: no such experiment: ghost; there are: all, p_only, free");
 }
 
+static void an_alias_is_another_name_of_one_run(void **state) {
+    (void)state;
+    write_suite("aliased", HEAD "[experiment.one.moe]\nlb_coeff = 0.125\n"
+                                "[experiment.also_one]\nalias = \"one\"\ndoc = \"the same\"\n");
+    assert_string_equal(list("aliased", "p", "t"), "one");
+    struct experiment *e = load("aliased", "also_one", "p", "t");
+    assert_string_equal(e->name, "one");
+    assert_true(e->moe.lb_coeff == 0.125);
+    experiment_free(e);
+    write_suite("astray", HEAD "[experiment.one]\n[experiment.x]\nalias = \"on\"\n");
+    assert_string_equal(
+        failure("astray", NULL, MOE_ECONFIG),
+        "astray/suite.toml:7: no such experiment to be another name of: on; did you mean one?");
+    write_suite("twofold",
+                HEAD "[experiment.one]\n[experiment.x]\nalias = \"y\"\n[experiment.y]\nalias = \"one\"\n");
+    assert_string_equal(failure("twofold", NULL, MOE_ECONFIG),
+                        "twofold/suite.toml:7: alias: y is not trained itself; name an experiment that is");
+    write_suite("altered", HEAD "[experiment.one]\n[experiment.x]\nalias = \"one\"\nmoe.lb_coeff = 1.0\n");
+    assert_string_equal(
+        failure("altered", NULL, MOE_ECONFIG),
+        "altered/suite.toml:7: alias: x is the same run as one and cannot have 'moe' of its own; "
+        "use inherit for another run");
+}
+
 static void suites_inherit_from_each_other(void **state) {
     (void)state;
     write_suite("parent", "source = \"A\"\n" HEAD "[base.train]\nmax_epochs = 2\nlr = 0.5\n"
@@ -389,6 +413,7 @@ int main(void) {
         cmocka_unit_test(later_layers_win),
         cmocka_unit_test(axes_expand_in_order),
         cmocka_unit_test(experiments_restrict_themselves),
+        cmocka_unit_test(an_alias_is_another_name_of_one_run),
         cmocka_unit_test(suites_inherit_from_each_other),
         cmocka_unit_test(circles_and_missing_parents_are_errors),
         cmocka_unit_test(mistakes_in_a_file_name_its_line),
