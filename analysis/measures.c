@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-#include "analysis/series.h"
+#include "analysis/series_steps.h"
 #include "core/text.h"
 
 enum measure_kind {
@@ -20,7 +20,10 @@ enum measure_kind {
     MEASURE_BACK_RATIO,  /* backward / forward, median over epochs */
     MEASURE_EPOCHS,      /* epochs trained */
     MEASURE_PEAK_MEMORY, /* last value of /timing/epoch/peak_memory */
-    MEASURE_SHARE        /* smallest (argument "min") or largest share of an expert at the end */
+    MEASURE_SHARE,       /* smallest (argument "min") or largest share of an expert at the end */
+    MEASURE_WHOLE,       /* mean of a series over all recorded steps */
+    MEASURE_LATE,        /* over the last quarter of them */
+    MEASURE_FINAL        /* over the last twentieth */
 };
 
 struct measure_rule {
@@ -64,9 +67,28 @@ const struct measure_info measure_infos[] = {
     {"max_over_mean", "1", "largest over mean load on the validation split, at the end", true},
     {"min_share", "1", "smallest share of an expert on the validation split, at the end", true},
     {"max_share", "1", "largest share of an expert on the validation split, at the end", true},
+    {"final_train_loss", "nats/token", "loss that is minimised, mean of the last twentieth of the steps",
+     false},
+    {"final_train_ce", "nats/token", "training cross-entropy, mean of the last twentieth of the steps",
+     false},
+    {"mean_router_grad_norm", "1", "gradient norm of all routers before clipping, mean of the steps", false},
+    {"late_router_grad_norm", "1",
+     "gradient norm of all routers before clipping, mean of the last quarter of the steps", false},
+    {"late_router_grad_share", "1",
+     "gradient norm of all routers over that of the model, mean of the last quarter of the steps", false},
+    {"late_grad_norm", "1", "gradient norm before clipping, mean of the last quarter of the steps", false},
+    {"late_usage_entropy", "nats",
+     "entropy of the experts' shares of a training batch, mean of the last quarter of the steps", true},
+    {"late_token_entropy", "nats",
+     "entropy of a token's router distribution in training, mean of the last quarter of the steps", true},
+    {"late_imbalance", "1",
+     "largest over mean load of a training batch, mean of the last quarter of the steps", true},
+    {"dropped_share", "1", "share of the slots dropped for lack of capacity in training", true},
+    {"late_dropped_share", "1",
+     "share of the slots dropped for lack of capacity in the last quarter of the steps", true},
 };
 
-/* In the order of measure_infos; names of series get the layer appended. */
+/* In the order of measure_infos; names of series by epoch get the layer appended. */
 static const struct measure_rule rules[] = {
     {MEASURE_COUNT, "total"},
     {MEASURE_COUNT, "active"},
@@ -97,6 +119,17 @@ static const struct measure_rule rules[] = {
     {MEASURE_LAST, "max_over_mean"},
     {MEASURE_SHARE, "min"},
     {MEASURE_SHARE, "max"},
+    {MEASURE_FINAL, "step_train_loss"},
+    {MEASURE_FINAL, "step_train_ce"},
+    {MEASURE_WHOLE, "step_router_grad_norm"},
+    {MEASURE_LATE, "step_router_grad_norm"},
+    {MEASURE_LATE, "step_router_grad_share"},
+    {MEASURE_LATE, "step_grad_norm"},
+    {MEASURE_LATE, "step_usage_entropy"},
+    {MEASURE_LATE, "step_token_entropy"},
+    {MEASURE_LATE, "step_max_over_mean"},
+    {MEASURE_WHOLE, "step_dropped_share"},
+    {MEASURE_LATE, "step_dropped_share"},
 };
 
 #define COUNT(array) ((int32_t)(sizeof(array) / sizeof((array)[0])))
@@ -104,6 +137,17 @@ _Static_assert(sizeof measure_infos / sizeof measure_infos[0] == sizeof rules / 
                "every measure has a rule");
 
 const int32_t measure_count = COUNT(measure_infos);
+
+/* ".12" */
+static bool names_layer(const char *text) {
+    const size_t digits = text[0] == '.' ? strspn(text + 1, "0123456789") : 0;
+    return digits > 0 && digits < 6 && text[1 + digits] == '\0';
+}
+
+/* The 12 of ".12" */
+static int32_t layer_number(const char *text) {
+    return (int32_t)strtol(text + 1, NULL, 10);
+}
 
 /* A number of the parameter counts. */
 static moe_status read_count(struct run_list *list, const struct run_file *file, const char *key, double *out,
@@ -206,8 +250,9 @@ out:
     return status;
 }
 
-static moe_status of_shares(struct run_list *list, const struct run_file *file, int32_t layer, bool largest,
-                            double *out, moe_err *err) {
+/* Of one layer. */
+static moe_status layer_share(struct run_list *list, const struct run_file *file, int32_t layer, bool largest,
+                              double *out, moe_err *err) {
     moe_status status = MOE_OK;
     struct usage usage = {0};
     moe_try(usage_of_run(list, file, layer, &usage, err));
@@ -218,6 +263,43 @@ static moe_status of_shares(struct run_list *list, const struct run_file *file, 
         if (largest ? last[e] > *out : last[e] < *out) *out = last[e];
 out:
     usage_free(&usage);
+    return status;
+}
+
+static moe_status of_shares(struct run_list *list, const struct run_file *file, const char *layer,
+                            bool largest, double *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct run_reader *reader = NULL;
+    const int32_t layers = file->info.axes.moe_layers;
+    double sum = 0.0;
+    if (layer[0] != '\0') return layer_share(list, file, layer_number(layer), largest, out, err);
+    moe_check(layers > 0, err, MOE_ENOTFOUND, "%s: the model has no router", file->path);
+    for (int32_t row = 0; row < layers; row++) {
+        double share = 0.0;
+        moe_try(run_list_reader(list, file, &reader, err));
+        const int32_t number = run_reader_layer_number(reader, row);
+        moe_try(layer_share(list, file, number, largest, &share, err));
+        sum += share;
+    }
+    *out = sum / layers;
+out:
+    return status;
+}
+
+/* Mean of the last steps of a series by step. */
+static moe_status of_steps(struct run_list *list, const struct run_file *file, enum measure_kind kind,
+                           const char *name, const char *layer, double *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct series s = {0};
+    int32_t row = -1;
+    const double part = kind == MEASURE_WHOLE ? 1.0 : kind == MEASURE_LATE ? 0.25 : 0.05;
+    if (layer[0] != '\0') moe_try(series_layer_row(list, file, layer_number(layer), &row, err));
+    moe_try(series_steps_of_run(list, file, name, row, 0, &s, err));
+    moe_check(s.n > 0, err, MOE_ENOTFOUND, "%s: no values of %s", file->path, name);
+    const int32_t taken = (int32_t)ceil(part * s.n);
+    *out = stats_mean(s.y + s.n - taken, taken);
+out:
+    series_free(&s);
     return status;
 }
 
@@ -232,7 +314,7 @@ static moe_status no_such_measure(const char *name, moe_err *err) {
     for (int32_t i = 0; i < measure_count; i++) {
         names[i] = measure_infos[i].name;
         if (strcmp(names[i], stem) == 0 && measure_infos[i].layered)
-            return moe_fail(err, MOE_ENOTFOUND, "measure \"%s\" needs a decoder layer: %s.2", name, stem);
+            return moe_fail(err, MOE_ENOTFOUND, "measure \"%s\": expected a decoder layer: %s.2", name, stem);
         if (strcmp(names[i], stem) == 0)
             return moe_fail(err, MOE_ENOTFOUND, "measure \"%s\" takes no layer: %s", name, stem);
     }
@@ -254,18 +336,15 @@ static moe_status compute(struct run_list *list, const struct run_file *file, co
     case MEASURE_PEAK_MEMORY:
         return of_epochs(list, file, rule->kind, out, err);
     case MEASURE_SHARE:
-        return of_shares(list, file, (int32_t)strtol(layer + 1, NULL, 10), strcmp(rule->argument, "max") == 0,
-                         out, err);
+        return of_shares(list, file, layer, strcmp(rule->argument, "max") == 0, out, err);
+    case MEASURE_WHOLE:
+    case MEASURE_LATE:
+    case MEASURE_FINAL:
+        return of_steps(list, file, rule->kind, rule->argument, layer, out, err);
     default:
         snprintf(series, sizeof series, "%s%s", rule->argument, layer);
         return of_series(list, file, rule->kind, series, out, err);
     }
-}
-
-/* ".12" */
-static bool names_layer(const char *text) {
-    const size_t digits = text[0] == '.' ? strspn(text + 1, "0123456789") : 0;
-    return digits > 0 && digits < 6 && text[1 + digits] == '\0';
 }
 
 moe_status measure_of_run(struct run_list *list, const struct run_file *file, const char *name,
@@ -275,7 +354,7 @@ moe_status measure_of_run(struct run_list *list, const struct run_file *file, co
     for (int32_t i = 0; i < measure_count; i++) {
         const struct measure_info *info = &measure_infos[i];
         if (strlen(info->name) != stem || strncmp(info->name, name, stem) != 0) continue;
-        if (info->layered ? !names_layer(name + stem) : name[stem] != '\0') break;
+        if (name[stem] != '\0' && !(info->layered && names_layer(name + stem))) break;
         moe_try(compute(list, file, &rules[i], name + stem, out_value, err));
         moe_check(isfinite(*out_value), err, MOE_ENUMERIC, "%s: %s is not a finite number", file->path, name);
         goto out;

@@ -1,8 +1,8 @@
 /* measures.h - one number per run, by name; and per group of seeds, with an interval.
  *
  * This is what tables print and claims test. The table measure_infos says what each number is. Measures of
- * routing take a decoder layer: "usage_entropy.2". A run that has no such number (a routing measure of a
- * dense run) is an error, not 0.
+ * routing are means over the layers that route, or of one decoder layer: "usage_entropy.2". A run that has no
+ * such number (a routing measure of a dense run) is an error, not 0.
  */
 #ifndef ANALYSIS_MEASURES_H
 #define ANALYSIS_MEASURES_H
@@ -14,7 +14,7 @@ struct measure_info {
     const char *name;
     const char *unit;
     const char *description;
-    bool layered; /* takes ".L" */
+    bool layered; /* may take ".L" */
 };
 
 extern const struct measure_info measure_infos[];

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/series_steps.h"
 #include "analysis/stats.h"
 #include "core/text.h"
 
@@ -182,24 +183,30 @@ out:
     return status;
 }
 
+/* Of one row of the layer axis, or (-1) the mean over all. */
 static moe_status routing_series(struct run_list *list, const struct run_file *file,
-                                 const struct series_info *info, int32_t layer, struct series *out,
+                                 const struct series_info *info, int32_t row, struct series *out,
                                  moe_err *err) {
     moe_status status = MOE_OK;
     double *step = NULL;
     double *value = NULL;
     double per_epoch = 1.0;
-    int32_t row = 0;
     int64_t dims[4];
-    moe_try(series_layer_row(list, file, layer, &row, err));
+    const int32_t layers = file->info.axes.moe_layers;
+    const int32_t begin = row < 0 ? 0 : row;
+    const int32_t end = row < 0 ? layers : row + 1;
+    moe_check(layers > 0, err, MOE_ENOTFOUND, "%s: %s: the model has no router", file->path, info->name);
     moe_try(steps_per_epoch(list, file, &per_epoch, err));
     moe_try(read_rows(list, file, "/routing_eval/step", -1, &step, dims, err));
     const int64_t n = dims[0];
     moe_try(read_rows(list, file, info->dataset, n, &value, dims, err));
     moe_try(new_series(out, n, err));
     for (int64_t i = 0; i < n; i++) {
+        double sum = 0.0;
+        for (int32_t l = begin; l < end; l++)
+            sum += value[i * layers + l];
         out->x[i] = step[i] / per_epoch;
-        out->y[i] = value[i * file->info.axes.moe_layers + row];
+        out->y[i] = sum / (end - begin);
     }
 out:
     free(step);
@@ -207,24 +214,47 @@ out:
     return status;
 }
 
+/* ".12" behind a name: the row of the layer axis; nothing: -1. */
+static moe_status parse_layer(struct run_list *list, const struct run_file *file, const char *name,
+                              const char *suffix, int32_t *out_row, moe_err *err) {
+    moe_status status = MOE_OK;
+    char *end = NULL;
+    *out_row = -1;
+    if (suffix[0] == '\0') goto out;
+    const long layer = strtol(suffix + 1, &end, 10);
+    moe_check(*end == '\0' && end != suffix + 1 && layer >= 0 && layer <= INT32_MAX, err, MOE_ENOTFOUND,
+              "no series \"%s\"; see analysis/series.h", name);
+    moe_try(series_layer_row(list, file, (int32_t)layer, out_row, err));
+out:
+    return status;
+}
+
 moe_status series_of_run(struct run_list *list, const struct run_file *file, const char *name,
                          struct series *out, moe_err *err) {
-    const size_t stem = strcspn(name, ".");
+    moe_status status = MOE_OK;
+    char stem[64];
+    int32_t row = -1;
+    const struct series_info *info = NULL;
+    snprintf(stem, sizeof stem, "%.*s", (int)strcspn(name, "."), name);
+    const char *suffix = strlen(name) > strlen(stem) ? name + strlen(stem) : "";
     *out = (struct series){0};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        const struct series_info *info = &table[i];
-        const bool layered = info->kind == KIND_ROUTING;
-        if (strlen(info->name) != stem || strncmp(info->name, name, stem) != 0 ||
-            layered != (name[stem] == '.'))
-            continue;
-        if (info->kind == KIND_EVAL) return eval_series(list, file, info, out, err);
-        if (!layered) return epoch_series(list, file, info, out, err);
-        char *end = NULL;
-        const long layer = strtol(name + stem + 1, &end, 10);
-        if (*end != '\0' || end == name + stem + 1 || layer < 0 || layer > INT32_MAX) break;
-        return routing_series(list, file, info, (int32_t)layer, out, err);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (strcmp(table[i].name, stem) == 0) info = &table[i];
+    const bool layered = info != NULL ? info->kind == KIND_ROUTING : series_steps_is_layered(stem);
+    moe_check((info != NULL || series_steps_has(stem)) && (layered || suffix[0] == '\0'), err, MOE_ENOTFOUND,
+              "no series \"%s\"; see analysis/series.h", name);
+    moe_try(parse_layer(list, file, name, suffix, &row, err));
+    if (info == NULL) {
+        moe_try(series_steps_of_run(list, file, stem, row, SERIES_STEP_BINS, out, err));
+    } else if (info->kind == KIND_EVAL) {
+        moe_try(eval_series(list, file, info, out, err));
+    } else if (layered) {
+        moe_try(routing_series(list, file, info, row, out, err));
+    } else {
+        moe_try(epoch_series(list, file, info, out, err));
     }
-    return moe_fail(err, MOE_ENOTFOUND, "no series \"%s\"; see analysis/series.h", name);
+out:
+    return status;
 }
 
 /* Leading positions that all runs share. */

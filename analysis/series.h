@@ -1,13 +1,25 @@
-/* series.h - what a run says epoch by epoch, and over seeds.
+/* series.h - what a run says epoch by epoch or step by step, and over seeds.
  *
- * Names of series (one value per epoch unless said otherwise):
+ * By epoch (one value per epoch unless said otherwise):
  *   train_loss train_ce train_aux        mean over the epoch's training tokens (/train)
  *   eval_loss eval_ce eval_aux eval_accuracy eval_perplexity    after each evaluation, domain "all" (/eval)
- *   usage_entropy.L token_entropy.L gini.L cv2.L max_over_mean.L    on the validation split after each
- * evaluation, L = decoder layer (/routing_eval) forward_seconds backward_seconds optimizer_seconds
- * step_seconds    sums over the epoch's steps (/timing) tokens_per_second                    training tokens
- * of the epoch / its step_seconds Positions are epochs done: 1 after the first. Evaluations inside an epoch
- * lie in between.
+ *   usage_entropy token_entropy gini cv2 max_over_mean          on the validation split after each evaluation
+ *                                                               (/routing_eval)
+ *   forward_seconds backward_seconds optimizer_seconds step_seconds    sums over the epoch's steps (/timing)
+ *   tokens_per_second                    training tokens of the epoch / its step_seconds
+ * Positions are epochs done: 1 after the first. Evaluations inside an epoch lie in between.
+ *
+ * By step (at most 100 values, each the mean of neighbouring rows; positions are optimizer steps):
+ *   step_train_loss step_train_ce step_grad_norm                (/train)
+ *   step_router_grad_norm                all routers together, before clipping; step_router_grad_share: over
+ *                                        step_grad_norm
+ *   step_eval_loss step_eval_ce          after each evaluation
+ *   step_usage_entropy step_token_entropy step_gini step_cv2 step_max_over_mean    on training batches, where
+ *                                        recorded (/routing)
+ *   step_dropped_share                   slots dropped for lack of capacity over all slots
+ *
+ * Those of routing are of one decoder layer L with ".L" behind the name (gini.2), without it the mean over
+ * all layers that route.
  */
 #ifndef ANALYSIS_SERIES_H
 #define ANALYSIS_SERIES_H
@@ -30,7 +42,8 @@ struct series_group {
     double *mean, *low, *high; /* [common]; the interval (95 %, Student) is NaN for one seed */
 };
 
-/* MOE_ENOTFOUND: no such series, or no such layer in this run. Free with series_free(). */
+/* MOE_ENOTFOUND: no such series, or no such layer in this run, or it does not route. Free with series_free().
+ */
 moe_status series_of_run(struct run_list *list, const struct run_file *file, const char *name,
                          struct series *out, moe_err *err);
 void series_free(struct series *s);

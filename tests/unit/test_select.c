@@ -239,8 +239,8 @@ static void test_series(void **state) {
     usage_free(&usage);
 
     moe_err err = {0};
-    static const char *const unknown[] = {"no_such", "usage_entropy", "usage_entropy.", "usage_entropy.x",
-                                          "eval_ce.2"};
+    static const char *const unknown[] = {"no_such",   "usage_entropy.",  "usage_entropy.x",
+                                          "eval_ce.2", "step_train_ce.2", "step_gini.9"};
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
         assert_int_equal(series_of_run(list, file, unknown[i], &s, &err), MOE_ENOTFOUND);
     assert_int_equal(series_of_run(list, file, "usage_entropy.3", &s, &err), MOE_ENOTFOUND);
@@ -346,8 +346,13 @@ static void test_unknown_measures(void **state) {
     moe_err err = {0};
     assert_int_equal(measure_of_run(list, &dense.files[0], "best_los", &value, &err), MOE_ENOTFOUND);
     assert_non_null(strstr(err.message, "\"best_loss\""));
-    assert_int_equal(measure_of_run(list, &dense.files[0], "gini", &value, &err), MOE_ENOTFOUND);
-    assert_non_null(strstr(err.message, "needs a decoder layer"));
+    assert_int_equal(measure_of_run(list, &dense.files[0], "gini.", &value, &err), MOE_ENOTFOUND);
+    assert_non_null(strstr(err.message, "expected a decoder layer"));
+    static const char *const of_routers[] = {"gini", "min_share", "late_imbalance", "late_router_grad_norm"};
+    for (size_t i = 0; i < sizeof of_routers / sizeof of_routers[0]; i++) {
+        assert_int_equal(measure_of_run(list, &dense.files[0], of_routers[i], &value, &err), MOE_ENOTFOUND);
+        assert_non_null(strstr(err.message, "no router"));
+    }
     assert_int_equal(measure_of_run(list, &dense.files[0], "best_ce.2", &value, &err), MOE_ENOTFOUND);
     assert_non_null(strstr(err.message, "takes no layer"));
     assert_int_equal(measure_of_run(list, &dense.files[0], "gini.2", &value, &err), MOE_ENOTFOUND);
