@@ -12,9 +12,6 @@
 #include "core/file.h"
 #include "core/text.h"
 
-#define FRAME_DELAY      50 /* hundredths of a second */
-#define LAST_FRAME_DELAY 200
-
 #define MAX_FIGURES 256
 
 const struct figure *figure_at(int32_t index) {
@@ -48,7 +45,7 @@ moe_status figure_find(const char *id, const struct figure **out_figure, moe_err
 }
 
 void figure_file_name(const struct figure *figure, char out[FIGURE_NAME_MAX]) {
-    snprintf(out, FIGURE_NAME_MAX, "%s.%s", figure->id, figure->frames == NULL ? "png" : "gif");
+    snprintf(out, FIGURE_NAME_MAX, "%s.%s", figure->id, figure->motion == NULL ? "png" : "gif");
 }
 
 static moe_status draw_frame(struct report *report, const struct figure *figure, int32_t frame, double scale,
@@ -87,24 +84,25 @@ static moe_status encode_animation(struct report *report, const struct figure *f
     char *runs = NULL;
     char *comment = NULL;
     struct text t = {0};
-    int32_t frames = 0;
-    moe_try(figure->frames(report, &frames, err));
-    images = calloc((size_t)frames + 1, sizeof *images);
-    moe_check(images != NULL, err, MOE_ENOMEM, "figure %s: cannot allocate %d frames", figure->id, frames);
-    for (int32_t f = 0; f < frames; f++)
+    struct figure_motion motion = {0};
+    moe_try(figure->motion(report, &motion, err));
+    images = calloc((size_t)motion.frames + 1, sizeof *images);
+    moe_check(images != NULL, err, MOE_ENOMEM, "figure %s: cannot allocate %d frames", figure->id,
+              motion.frames);
+    for (int32_t f = 0; f < motion.frames; f++)
         moe_try(draw_frame(report, figure, f, 1.0, &images[f], err));
     moe_try(run_list_used(report->runs, &runs, err));
     text_append(&t, "Title: %s\nSoftware: moe-report %s\nCommand: %s\nRuns:\n%s", figure->title, MOE_VERSION,
                 command, runs);
     moe_try(text_take(&t, &comment, err));
     const struct gif_animation animation = {.frames = images,
-                                            .num_frames = frames,
-                                            .delay = FRAME_DELAY,
-                                            .last_delay = LAST_FRAME_DELAY,
+                                            .num_frames = motion.frames,
+                                            .delay = motion.delay,
+                                            .last_delay = motion.last_delay,
                                             .comment = comment};
     moe_try(gif_encode(&animation, out_data, out_size, err));
 out:
-    for (int32_t f = 0; images != NULL && f < frames; f++)
+    for (int32_t f = 0; images != NULL && f < motion.frames; f++)
         plot_image_free(&images[f]);
     free(images);
     free(runs);
@@ -123,7 +121,7 @@ moe_status figure_encode(struct report *report, const struct figure *figure, uns
              run_list_tier(report->runs));
     moe_try(run_list_require(report->runs, figure->need, what, err));
     run_list_forget_used(report->runs);
-    if (figure->frames == NULL) {
+    if (figure->motion == NULL) {
         moe_try(encode_still(report, figure, command, out_data, out_size, err));
     } else {
         moe_try(encode_animation(report, figure, command, out_data, out_size, err));

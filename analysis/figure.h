@@ -5,6 +5,11 @@
 #include "analysis/plot.h"
 #include "analysis/report.h"
 
+/* An animation: how many frames, and for how many hundredths of a second each and the last of them stay. */
+struct figure_motion {
+    int32_t frames, delay, last_delay;
+};
+
 struct figure {
     const char *id;      /* "a-entropy": the file is ID.png or ID.gif */
     const char *source;  /* "A" */
@@ -13,8 +18,8 @@ struct figure {
     const struct run_need *need;
     /* Builds the figure, or frame `frame` of an animation. Only for a report that has the runs of `need`. */
     moe_status (*draw)(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
-    /* Animations: number of frames. NULL for a still figure. */
-    moe_status (*frames)(struct report *report, int32_t *out_frames, moe_err *err);
+    /* Of an animation. NULL for a still figure. */
+    moe_status (*motion)(struct report *report, struct figure_motion *out_motion, moe_err *err);
 };
 
 /* The index-th figure, or NULL behind the last. */

@@ -314,7 +314,7 @@ static moe_status evolution_usage(struct report *report, int32_t experiment, int
     return usage_of_run(report->runs, &group.files[0], layer, out, err);
 }
 
-moe_status frames_a_usage_evolution(struct report *report, int32_t *out_frames, moe_err *err) {
+moe_status motion_a_usage_evolution(struct report *report, struct figure_motion *out_motion, moe_err *err) {
     moe_status status = MOE_OK;
     struct usage usage = {0};
     int32_t layers[SOURCE_A_LAYERS];
@@ -328,7 +328,7 @@ moe_status frames_a_usage_evolution(struct report *report, int32_t *out_frames, 
         }
     }
     moe_check(frames > 0, err, MOE_ENOTFOUND, "figure a-usage-evolution: no evaluation recorded its routing");
-    *out_frames = frames;
+    *out_motion = (struct figure_motion){.frames = frames, .delay = 50, .last_delay = 200};
 out:
     usage_free(&usage);
     return status;

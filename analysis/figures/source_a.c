@@ -51,7 +51,7 @@ const struct figure source_a_figures[] = {
      &source_a_need, draw_a_summary, NULL},
     {"a-usage-evolution", "A", "Expert usage over the epochs of one seed",
      "Share of the validation slots that each expert got, epoch by epoch, in the runs of the smallest seed.",
-     &source_a_moe_need, draw_a_usage_evolution, frames_a_usage_evolution},
+     &source_a_moe_need, draw_a_usage_evolution, motion_a_usage_evolution},
 };
 const int32_t source_a_figure_count = sizeof source_a_figures / sizeof source_a_figures[0];
 

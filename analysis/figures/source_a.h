@@ -57,7 +57,7 @@ moe_status draw_a_throughput(struct report *report, int32_t frame, struct plot *
 moe_status draw_a_entropy(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
 moe_status draw_a_usage(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
 moe_status draw_a_usage_evolution(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
-moe_status frames_a_usage_evolution(struct report *report, int32_t *out_frames, moe_err *err);
+moe_status motion_a_usage_evolution(struct report *report, struct figure_motion *out_motion, moe_err *err);
 moe_status draw_a_summary(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
 
 #endif

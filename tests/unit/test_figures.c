@@ -87,7 +87,7 @@ static void test_every_figure(void **state) {
         assert_int_equal(size, again_size);
         assert_memory_equal(data, again, size);
         figure_file_name(figure, name);
-        if (figure->frames == NULL) {
+        if (figure->motion == NULL) {
             assert_true(ends_with(name, ".png"));
             assert_int_equal(png_sig_cmp(data, 0, 8), 0);
             size_t length = 0;
@@ -159,10 +159,10 @@ static void test_animation(void **state) {
     (void)state;
     struct report *report = open_report(root);
     const struct figure *figure = NULL;
-    int32_t frames = 0;
+    struct figure_motion motion;
     ok(figure_find("a-usage-evolution", &figure, NULL));
-    ok(figure->frames(report, &frames, NULL));
-    assert_int_equal(frames, 4); /* seed 0 trains 4 epochs */
+    ok(figure->motion(report, &motion, NULL));
+    assert_int_equal(motion.frames, 4); /* seed 0 trains 4 epochs */
     report_close(report);
 }
 
