@@ -141,6 +141,7 @@ moe_status cmd_train(int argc, char **argv, moe_err *err) {
     const struct trainer_options trainer = {
         .path = path,
         .data_dir = a.data_dir,
+        .suites_dir = cli_suites_dir(),
         .device = a.device,
         .threads = (int)a.threads,
         .portable = cli_is_portable(),

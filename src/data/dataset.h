@@ -14,7 +14,8 @@ enum tokenizer_kind { TOKENIZE_WORD = 0, TOKENIZE_BYTE = 1, TOKENIZE_SENTENCEPIE
 
 struct dataset_request {
     enum dataset_kind kind;
-    const char *data_dir; /* for text and tokenizer files; may be NULL for generated corpora */
+    const char *data_dir;  /* for text and tokenizer files; may be NULL for generated corpora */
+    const char *suite_dir; /* for a tokenizer file that data_dir has not; may be NULL */
     const char *train_files[DATASET_MAX_FILES];
     const char *validation_files[DATASET_MAX_FILES]; /* none: a later part of the training text */
     int32_t num_train_files, num_validation_files;
@@ -25,7 +26,7 @@ struct dataset_request {
     int64_t train_tokens, validation_tokens;
     int32_t sequence_length; /* T */
     uint64_t seed;
-    const char *cache_dir; /* keep SentencePiece ids of whole files here (token_file.h); NULL = do not keep */
+    const char *cache_dir; /* keep the SentencePiece ids of texts here (token_file.h); NULL = do not keep */
 };
 
 /* A file or generator that went into a dataset, for provenance; a SentencePiece model is one, with 0 tokens.

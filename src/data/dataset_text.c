@@ -91,8 +91,8 @@ static moe_status open_pieces(const struct dataset_request *r, struct tokenizer 
     char *path = NULL;
     moe_check(r->tokenizer_file != NULL && r->tokenizer_file[0] != '\0', err, MOE_ECONFIG,
               "tokenizer \"sentencepiece\" needs data.tokenizer_file");
-    path = path_join(r->data_dir, r->tokenizer_file);
-    moe_check(path != NULL, err, MOE_ENOMEM, "%s: out of memory", r->tokenizer_file);
+    const char *const folders[] = {r->data_dir, r->suite_dir};
+    moe_try(tokenizer_find(r->tokenizer_file, folders, r->suite_dir != NULL ? 2 : 1, &path, err));
     moe_try(tokenizer_sentencepiece(path, out, err));
 out:
     free(path);
@@ -129,46 +129,54 @@ static void add_origin(struct dataset *d, const char *name, const char *sha256, 
     origin->tokens = tokens;
 }
 
-/* Ids of a whole text, from the cache if it has them, else tokenized and put there. A cache that cannot be
- * read or written costs time only, so its failures are not the caller's. */
-static moe_status encode_cached(const struct text_file *text, const char *cache_dir,
+/* The name of a text's ids in the cache; `limit` ids (0: all) of one text are the first of more. */
+static char *cache_path(const char *cache_dir, const struct text_file *text, const struct tokenizer *t,
+                        int64_t limit) {
+    char name[80];
+    int used = snprintf(name, sizeof name, "%.16s-%.16s", text->sha256, tokenizer_sha256(t));
+    if (limit > 0) used += snprintf(name + used, sizeof name - (size_t)used, "-%lld", (long long)limit);
+    snprintf(name + used, sizeof name - (size_t)used, ".tok");
+    return path_join(cache_dir, name);
+}
+
+/* Ids of a text, `limit` at most (0: all), from the cache if it has them, else tokenized and put there. A
+ * cache that cannot be read or written costs time only, so its failures are not the caller's. */
+static moe_status encode_cached(const struct text_file *text, const char *cache_dir, int64_t limit,
                                 const struct tokenizer *t, struct token_file *file, moe_err *err) {
     moe_status status = MOE_OK;
-    char name[64];
-    snprintf(name, sizeof name, "%.16s-%.16s.tok", text->sha256, tokenizer_sha256(t));
-    char *path = path_join(cache_dir, name);
-    moe_check(path != NULL, err, MOE_ENOMEM, "%s: out of memory", name);
+    char *path = cache_path(cache_dir, text, t, limit);
+    moe_check(path != NULL, err, MOE_ENOMEM, "%s: out of memory", cache_dir);
     if (token_file_read(path, file, NULL) == MOE_OK) {
         if (file->vocab_size == tokenizer_size(t) && strcmp(file->source_sha256, text->sha256) == 0 &&
-            strcmp(file->tokenizer_sha256, tokenizer_sha256(t)) == 0)
+            strcmp(file->tokenizer_sha256, tokenizer_sha256(t)) == 0 &&
+            (limit == 0 || file->tokens.count <= limit))
             goto out;
         token_file_free(file);
     }
     file->vocab_size = tokenizer_size(t);
     memcpy(file->source_sha256, text->sha256, sizeof file->source_sha256);
     snprintf(file->tokenizer_sha256, sizeof file->tokenizer_sha256, "%s", tokenizer_sha256(t));
-    moe_try(tokenizer_encode(t, text->bytes, text->size, 0, &file->tokens, err));
+    moe_try(tokenizer_encode(t, text->bytes, text->size, limit, &file->tokens, err));
     if (file_make_parents(path, NULL) == MOE_OK) (void)token_file_write(path, file, NULL);
 out:
     free(path);
     return status;
 }
 
-/* Appends the ids of a text, `limit` at most (0: all). Only whole texts of piece tokenizers are worth a
- * cache. */
+/* Appends the ids of a text, `limit` at most (0: all). Only pieces take so long that a cache is worth it. */
 static moe_status encode_text(const struct dataset_request *r, const struct text_file *text, int64_t limit,
                               const struct tokenizer *t, struct token_buffer *ids, moe_err *err) {
     moe_status status = MOE_OK;
-    struct token_file whole = {0};
-    if (r->cache_dir == NULL || r->tokenizer != TOKENIZE_SENTENCEPIECE || limit != 0)
+    struct token_file cached = {0};
+    if (r->cache_dir == NULL || r->tokenizer != TOKENIZE_SENTENCEPIECE)
         return tokenizer_encode(t, text->bytes, text->size, limit, ids, err);
-    moe_try(encode_cached(text, r->cache_dir, t, &whole, err));
-    moe_try(token_buffer_reserve(ids, whole.tokens.count, err));
-    if (whole.tokens.count > 0)
-        memcpy(ids->ids + ids->count, whole.tokens.ids, (size_t)whole.tokens.count * sizeof *ids->ids);
-    ids->count += whole.tokens.count;
+    moe_try(encode_cached(text, r->cache_dir, limit, t, &cached, err));
+    moe_try(token_buffer_reserve(ids, cached.tokens.count, err));
+    if (cached.tokens.count > 0)
+        memcpy(ids->ids + ids->count, cached.tokens.ids, (size_t)cached.tokens.count * sizeof *ids->ids);
+    ids->count += cached.tokens.count;
 out:
-    token_file_free(&whole);
+    token_file_free(&cached);
     return status;
 }
 

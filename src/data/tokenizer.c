@@ -1,5 +1,6 @@
 #include "data/tokenizer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,34 @@ void tokenizer_free(struct tokenizer *t) {
 
 moe_status tokenizer_bytes(struct tokenizer **out_tokenizer, moe_err *err) {
     return tokenizer_new(TOKENIZE_BYTE, out_tokenizer, err);
+}
+
+moe_status tokenizer_find(const char *name, const char *const *folders, int32_t count, char **out_path,
+                          moe_err *err) {
+    moe_status status = MOE_OK;
+    char *path = NULL, places[1024] = "";
+    size_t used = 0;
+    for (int32_t i = 0; i < count; i++) {
+        path = path_join(folders[i], name);
+        moe_check(path != NULL, err, MOE_ENOMEM, "%s: out of memory", name);
+        if (file_exists(path)) {
+            *out_path = path;
+            path = NULL;
+            goto out;
+        }
+        if (i == 0 || name[0] != '/')
+            used += (size_t)snprintf(places + used, sizeof places - used, "%s%s", i == 0 ? "" : " or ", path);
+        if (used >= sizeof places) used = sizeof places - 1;
+        free(path);
+        path = NULL;
+    }
+    moe_check(false, err, MOE_ENOTFOUND,
+              "%s: no such tokenizer model; point --data-dir at the folder that has it, learn one with `moe "
+              "data tokenizer train`, or change data.tokenizer_file",
+              places);
+out:
+    free(path);
+    return status;
 }
 
 moe_status tokenizer_sentencepiece(const char *path, struct tokenizer **out_tokenizer, moe_err *err) {

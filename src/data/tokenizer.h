@@ -39,6 +39,11 @@ moe_status tokenizer_learn_words(const struct text_file *texts, int32_t count, i
 moe_status tokenizer_from_words(const struct word_table *words, struct tokenizer **out_tokenizer,
                                 moe_err *err);
 
+/* The first of folders [count] (NULL: the current one) that has the model file `name`: *out_path is its path,
+ * malloc'ed. An absolute name is looked for as it is. MOE_ENOTFOUND names every place. */
+moe_status tokenizer_find(const char *name, const char *const *folders, int32_t count, char **out_path,
+                          moe_err *err);
+
 /* A SentencePiece model file. MOE_ENOTFOUND when missing, MOE_EFORMAT when it is not a model. */
 moe_status tokenizer_sentencepiece(const char *path, struct tokenizer **out_tokenizer, moe_err *err);
 void tokenizer_free(struct tokenizer *t); /* NULL is allowed */

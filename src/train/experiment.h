@@ -27,10 +27,10 @@ struct data_config {
     char train_files[4][256]; /* text: names relative to --data-dir (wikitext2/wiki.train.head1MB.raw), in
                                  order */
     int32_t num_train_files;
-    char validation_files[4][256]; /* text */
+    char validation_files[4][256]; /* text; none: what follows the training tokens is held out */
     int32_t num_validation_files;
     enum tokenizer_name tokenizer;
-    char tokenizer_file[256];                /* sentencepiece model, relative to --data-dir */
+    char tokenizer_file[256]; /* sentencepiece model, relative to --data-dir or to the suite's folder */
     int64_t train_tokens, validation_tokens; /* most tokens used; 0 = all (text only) */
     int32_t sequence_length;
     uint64_t seed; /* of generated corpora; runs of one experiment with different train.seed share the data */

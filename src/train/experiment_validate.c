@@ -122,8 +122,6 @@ static moe_status check_text(const struct subject *s) {
     const struct data_config *d = &s->e->data;
     refuse_if(d->num_train_files == 0, "data.train_files", "is empty, but with", "data.source",
               "name the text files to train on");
-    refuse_if(d->num_validation_files == 0, "data.validation_files", "is empty, but with", "data.source",
-              "name the text files to evaluate on");
     refuse_if(d->tokenizer == TOKENIZER_BYTE && s->e->model.vocab_size < 256, "model.vocab_size",
               "is too small for", "data.tokenizer", "bytes need at least 256");
     refuse_if(d->tokenizer == TOKENIZER_WORD && s->e->model.vocab_size < 3, "model.vocab_size",

@@ -10,14 +10,33 @@
 #include "core/file.h"
 #include "train/device_fit.h"
 
+/* Token ids of texts are kept beside the run files of a folder, where its other runs find them. */
+static moe_status cache_folder(const struct trainer_options *options, char **out_folder, moe_err *err) {
+    moe_status status = MOE_OK;
+    char *runs = path_folder(options->path);
+    *out_folder = runs != NULL ? path_join(runs, ".tokens") : NULL;
+    moe_check(*out_folder != NULL, err, MOE_ENOMEM, "no memory for a path");
+out:
+    free(runs);
+    return status;
+}
+
 static moe_status open_data(struct session *s, moe_err *err) {
     moe_status status = MOE_OK;
+    char *suite_dir = NULL, *cache_dir = NULL;
     const struct data_config *d = &s->e->data;
+    if (s->options->suites_dir != NULL) {
+        suite_dir = path_join(s->options->suites_dir, s->e->suite);
+        moe_check(suite_dir != NULL, err, MOE_ENOMEM, "no memory for a path");
+    }
+    moe_try(cache_folder(s->options, &cache_dir, err));
     struct dataset_request request = {
         .kind = d->source == DATA_UNIFORM   ? DATASET_UNIFORM
                 : d->source == DATA_STORIES ? DATASET_STORIES
                                             : DATASET_TEXT,
         .data_dir = s->options->data_dir,
+        .suite_dir = suite_dir,
+        .cache_dir = cache_dir,
         .num_train_files = d->num_train_files,
         .num_validation_files = d->num_validation_files,
         .tokenizer = d->tokenizer == TOKENIZER_WORD   ? TOKENIZE_WORD
@@ -44,6 +63,8 @@ static moe_status open_data(struct session *s, moe_err *err) {
     if (s->e->train.max_steps > 0 && s->e->train.max_steps < s->total_steps)
         s->total_steps = s->e->train.max_steps;
 out:
+    free(suite_dir);
+    free(cache_dir);
     return status;
 }
 

@@ -19,11 +19,12 @@ struct trainer_report {
 };
 
 struct trainer_options {
-    const char *path;     /* X.h5 */
-    const char *data_dir; /* for text corpora; may be NULL */
-    const char *device;   /* "cpu" */
-    int threads;          /* 0 = all cores */
-    bool portable;        /* the BLAS kernel is pinned; recorded in /provenance */
+    const char *path;       /* X.h5 */
+    const char *data_dir;   /* for text corpora; may be NULL */
+    const char *suites_dir; /* a tokenizer that data_dir has not may lie in SUITES/SUITE; may be NULL */
+    const char *device;     /* "cpu" */
+    int threads;            /* 0 = all cores */
+    bool portable;          /* the BLAS kernel is pinned; recorded in /provenance */
     const volatile sig_atomic_t
         *stop; /* set by a signal: checkpoint and return MOE_EINTERRUPTED; may be NULL */
     void (*report)(void *user, const struct trainer_report *report); /* may be NULL */

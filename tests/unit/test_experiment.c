@@ -264,6 +264,12 @@ static void checks_between_sections_that_need_several_keys(void **state) {
     assert_int_equal(experiment_validate(e, &err), MOE_ECONFIG);
     assert_non_null(strstr(err.message, "data.tokenizer_file"));
     e->data.tokenizer = TOKENIZER_WORD;
+    e->data.num_validation_files = 0; /* held out from the training text */
+    assert_int_equal(experiment_validate(e, &err), MOE_OK);
+    e->data.num_train_files = 0;
+    assert_int_equal(experiment_validate(e, &err), MOE_ECONFIG);
+    assert_non_null(strstr(err.message, "data.train_files"));
+    e->data.num_train_files = 1;
     e->train.warmup_steps = 1000000;
     assert_int_equal(experiment_validate(e, &err), MOE_ECONFIG);
     e->train.allow_unfinished_warmup = true;

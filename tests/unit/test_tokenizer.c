@@ -267,6 +267,63 @@ static void pieces_are_cached(void **state) {
     assert_non_null(strstr(err.message, "data.tokenizer_file"));
 }
 
+/* A limit makes a file of its own in the cache, with the first ids of the whole. */
+static void limited_texts_are_cached_apart(void **state) {
+    const struct folder *f = *state;
+    char cache[80], command[256];
+    snprintf(cache, sizeof cache, "%s/cache", f->path);
+    put(f, "t.txt", "ab ab z ab ab\n", 14);
+    put(f, "v.txt", "a b a b\n", 8);
+    struct dataset_request request = piece_request(f);
+    struct dataset *all = NULL, *some = NULL, *again = NULL;
+    request.cache_dir = cache;
+    assert_int_equal(dataset_open(&request, &all, NULL), MOE_OK);
+    request.train_tokens = 5;
+    assert_int_equal(dataset_open(&request, &some, NULL), MOE_OK);
+    assert_int_equal(dataset_open(&request, &again, NULL), MOE_OK);
+    assert_true(all->train.sequences > 2);
+    assert_int_equal(some->train.sequences, 2);
+    assert_int_equal(again->train.sequences, 2);
+    assert_memory_equal(some->train.tokens, all->train.tokens, 5 * sizeof(int32_t));
+    assert_memory_equal(again->train.tokens, all->train.tokens, 5 * sizeof(int32_t));
+    snprintf(command, sizeof command, "test $(ls %s/*.tok | wc -l) = 3 -a $(ls %s/*-5.tok | wc -l) = 1",
+             cache, cache);
+    assert_int_equal(system(command), 0);
+    dataset_close(all);
+    dataset_close(some);
+    dataset_close(again);
+}
+
+/* The folder of data comes first; the suite's is asked for what it has not. */
+static void the_model_is_looked_for_in_two_places(void **state) {
+    const struct folder *f = *state;
+    char suite[80], path[128];
+    snprintf(suite, sizeof suite, "%s/suite", f->path);
+    snprintf(path, sizeof path, "%s/suite/own.model", f->path);
+    put(f, "t.txt", "ab ab z\n", 8);
+    put(f, "v.txt", "a b a b\n", 8);
+    assert_int_equal(file_make_folders(suite, NULL), MOE_OK);
+    struct dataset_request request = piece_request(f);
+    struct dataset *d = NULL;
+    moe_err err = {0};
+    request.tokenizer_file = "own.model";
+    assert_int_equal(dataset_open(&request, &d, &err), MOE_ENOTFOUND);
+    assert_null(strstr(err.message, "suite/own.model"));
+    request.suite_dir = suite;
+    assert_int_equal(dataset_open(&request, &d, &err), MOE_ENOTFOUND);
+    assert_non_null(strstr(err.message, "suite/own.model"));
+    request.tokenizer_file = path;
+    assert_int_equal(dataset_open(&request, &d, &err), MOE_ENOTFOUND);
+    assert_null(strstr(err.message, " or /"));
+    request.tokenizer_file = "own.model";
+    put(f, "suite/own.model", f->model.bytes, f->model.size);
+    assert_int_equal(dataset_open(&request, &d, &err), MOE_OK);
+    assert_string_equal(d->origins[2].name, "own.model");
+    dataset_close(d);
+    put(f, "own.model", "damaged", 7);
+    assert_int_equal(dataset_open(&request, &d, &err), MOE_EFORMAT);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sentencepiece_documents_begin_with_bos, set_up, tear_down),
@@ -274,6 +331,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(long_documents_are_encoded_in_parts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_models_are_errors, set_up, tear_down),
         cmocka_unit_test_setup_teardown(pieces_are_cached, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(limited_texts_are_cached_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_model_is_looked_for_in_two_places, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
