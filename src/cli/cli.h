@@ -11,6 +11,8 @@
 moe_status cmd_train(int argc, char **argv, moe_err *err);
 moe_status cmd_suite(int argc, char **argv, moe_err *err);
 moe_status cmd_data(int argc, char **argv, moe_err *err);
+moe_status cmd_import(int argc, char **argv, moe_err *err);
+moe_status cmd_export(int argc, char **argv, moe_err *err);
 moe_status cmd_bench(int argc, char **argv, moe_err *err);
 moe_status cmd_info(int argc, char **argv, moe_err *err);
 

@@ -17,6 +17,8 @@ static const struct command commands[] = {
     {"train", "train one experiment of a suite, or go on with it", cmd_train},
     {"suite", "train everything of a suite that is missing", cmd_suite},
     {"data", "list, describe and fetch data sets", cmd_data},
+    {"import", "turn a model of Hugging Face transformers or llama2.c into a model file", cmd_import},
+    {"export", "turn a model file into a folder for Hugging Face transformers", cmd_export},
     {"bench", "measure matrix products and training steps", cmd_bench},
     {"info", "say what this build and machine can do; --keys lists every configuration key", cmd_info},
 };
