@@ -8,6 +8,7 @@
 #include "core/hash.h"
 #include "core/rng.h"
 #include "data/dataset_build.h"
+#include "data/stories.h"
 #include "data/tokenizer.h"
 
 const char *split_name(enum split_number number) {
@@ -110,6 +111,28 @@ moe_status dataset_open(const struct dataset_request *request, struct dataset **
 out:
     dataset_close(d);
     return status;
+}
+
+static moe_status open_story_words(struct tokenizer **out_tokenizer, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct stories *s = NULL;
+    moe_try(stories_open(&s, err));
+    moe_try(stories_tokenizer(s, out_tokenizer, err));
+out:
+    stories_close(s);
+    return status;
+}
+
+moe_status dataset_open_tokenizer(const struct dataset_request *request, struct tokenizer **out_tokenizer,
+                                  moe_err *err) {
+    switch (request->kind) {
+    case DATASET_STORIES:
+        return open_story_words(out_tokenizer, err);
+    case DATASET_TEXT:
+        return dataset_text_tokenizer(request, out_tokenizer, err);
+    default:
+        return moe_fail(err, MOE_ENOTFOUND, "uniform random tokens have no tokenizer: they are no text");
+    }
 }
 
 void dataset_close(struct dataset *d) {

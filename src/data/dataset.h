@@ -68,6 +68,12 @@ struct dataset {
 moe_status dataset_open(const struct dataset_request *request, struct dataset **out_dataset, moe_err *err);
 void dataset_close(struct dataset *d); /* NULL is allowed */
 
+/* The tokenizer of the dataset that dataset_open() would open, without the dataset: a vocabulary of words is
+ * learned from the training text again, a SentencePiece model is read. The caller frees it. Errors as there;
+ * uniform tokens are no text: MOE_ENOTFOUND. */
+moe_status dataset_open_tokenizer(const struct dataset_request *request, struct tokenizer **out_tokenizer,
+                                  moe_err *err);
+
 /* order [sequences] = a permutation of 0 .. sequences-1 that depends only on (seed, epoch) (Fisher-Yates over
  * counter-based numbers, stream RNG_SHUFFLE). */
 void dataset_shuffle(int64_t *order, int64_t sequences, uint64_t seed, uint32_t epoch);

@@ -12,6 +12,10 @@ moe_status dataset_fill_uniform(const struct dataset_request *request, struct da
 moe_status dataset_fill_stories(const struct dataset_request *request, struct dataset *d, moe_err *err);
 moe_status dataset_fill_text(const struct dataset_request *request, struct dataset *d, moe_err *err);
 
+/* The tokenizer of a text dataset. */
+moe_status dataset_text_tokenizer(const struct dataset_request *request, struct tokenizer **out_tokenizer,
+                                  moe_err *err);
+
 /* Sequences of T that n tokens give: (n - 1) / T, or an error that names the split when there is none. */
 moe_status dataset_sequences(const char *split, int64_t tokens, int32_t sequence_length,
                              int64_t *out_sequences, moe_err *err);

@@ -122,6 +122,22 @@ out:
     return status;
 }
 
+moe_status dataset_text_tokenizer(const struct dataset_request *request, struct tokenizer **out_tokenizer,
+                                  moe_err *err) {
+    moe_status status = MOE_OK;
+    struct text_set train = {0};
+    struct tokenizer *t = NULL;
+    /* only words are learned from text */
+    if (request->tokenizer == TOKENIZE_WORD) moe_try(read_texts(request, SPLIT_TRAIN, &train, err));
+    moe_try(open_tokenizer(request, &train, &t, err));
+    *out_tokenizer = t;
+    t = NULL;
+out:
+    tokenizer_free(t);
+    text_set_free(&train);
+    return status;
+}
+
 static void add_origin(struct dataset *d, const char *name, const char *sha256, int64_t tokens) {
     struct dataset_origin *origin = &d->origins[d->num_origins++];
     snprintf(origin->name, sizeof origin->name, "%s", name);

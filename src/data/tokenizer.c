@@ -193,6 +193,10 @@ int32_t tokenizer_boundary(const struct tokenizer *t) {
     }
 }
 
+int32_t tokenizer_eos(const struct tokenizer *t) {
+    return t->kind == TOKENIZE_SENTENCEPIECE ? spm_eos(t->spm) : -1;
+}
+
 int64_t tokenizer_count_words(const char *text, int64_t size) {
     struct word_cursor cursor = word_cursor_over(text, size);
     const char *word = NULL;

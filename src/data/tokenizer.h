@@ -60,6 +60,10 @@ int32_t tokenizer_unk(const struct tokenizer *t);
 /* Id that separates documents, or -1 when there is none. */
 int32_t tokenizer_boundary(const struct tokenizer *t);
 
+/* Id of a SentencePiece model's EOS, or -1 when there is none. Texts are encoded without it, but a model
+ * trained elsewhere may end its texts so. */
+int32_t tokenizer_eos(const struct tokenizer *t);
+
 /* Appends the ids of text [size] to `out`, max_tokens of them at most (0: all). */
 moe_status tokenizer_encode(const struct tokenizer *t, const char *text, int64_t size, int64_t max_tokens,
                             struct token_buffer *out, moe_err *err);

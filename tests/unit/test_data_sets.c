@@ -162,6 +162,52 @@ static void small_vocabulary_keeps_the_most_frequent(void **state) {
     refused(&request, MOE_ECONFIG, "vocab_size 2", "at least 3");
 }
 
+/* The tokenizer alone has the words of the whole dataset's. */
+static void a_tokenizer_is_opened_without_its_data(void **state) {
+    const struct folder *folder = *state;
+    put_text(folder, "t.txt", "a b b c c c d d d d e e e e e f g\n");
+    put_text(folder, "v.txt", "a b c d e\n");
+    struct dataset_request with = text_request(folder, "t.txt", "v.txt"), cut = with, held_out = with;
+    cut.train_tokens = 6;
+    held_out.num_validation_files = 0;
+    held_out.validation_tokens = 9;
+    struct dataset_request stories = {.kind = DATASET_STORIES,
+                                      .vocab_size = 5000,
+                                      .train_tokens = 600,
+                                      .validation_tokens = 600,
+                                      .sequence_length = 20};
+    const struct dataset_request *const requests[] = {&with, &cut, &held_out, &stories};
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        struct dataset *d = NULL;
+        struct tokenizer *t = NULL;
+        char *want = NULL, *got = NULL;
+        int32_t all[5000];
+        assert_int_equal(dataset_open(requests[i], &d, NULL), MOE_OK);
+        assert_int_equal(dataset_open_tokenizer(requests[i], &t, NULL), MOE_OK);
+        const int32_t size = tokenizer_size(d->tokenizer);
+        assert_int_equal(tokenizer_size(t), size);
+        for (int32_t id = 0; id < size; id++)
+            all[id] = id;
+        assert_int_equal(tokenizer_decode(d->tokenizer, all, size, &want, NULL), MOE_OK);
+        assert_int_equal(tokenizer_decode(t, all, size, &got, NULL), MOE_OK);
+        assert_string_equal(got, want);
+        free(want);
+        free(got);
+        tokenizer_free(t);
+        dataset_close(d);
+    }
+    struct tokenizer *none = NULL;
+    const struct dataset_request uniform = {.kind = DATASET_UNIFORM};
+    assert_int_equal(dataset_open_tokenizer(&uniform, &none, NULL), MOE_ENOTFOUND);
+    with.train_files[0] = "missing.txt";
+    assert_int_equal(dataset_open_tokenizer(&with, &none, NULL), MOE_ENOTFOUND);
+    with.train_files[0] = "t.txt";
+    with.vocab_size = 200;
+    with.tokenizer = TOKENIZE_BYTE;
+    assert_int_equal(dataset_open_tokenizer(&with, &none, NULL), MOE_ECONFIG);
+    assert_null(none);
+}
+
 static void bytes_are_their_own_ids(void **state) {
     const struct folder *folder = *state;
     put(folder, "t.txt", "a\xff\nb\n<|endoftext|>\nc", 20);
@@ -338,6 +384,7 @@ int main(void) {
         cmocka_unit_test(uniform_tokens_are_reproducible_and_uniform),
         cmocka_unit_test_setup_teardown(words_follow_the_stated_rules, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(small_vocabulary_keeps_the_most_frequent, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_tokenizer_is_opened_without_its_data, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(bytes_are_their_own_ids, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(several_files_are_read_in_order_up_to_the_limit, make_folder,
                                         remove_folder),
