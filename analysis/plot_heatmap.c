@@ -3,9 +3,9 @@
 #include "analysis/plot_draw.h"
 #include "analysis/style.h"
 
-/* Colours of a map and its bar. Few enough for the palette of an animation beside everything else in it, and
- * more than an eye tells apart. */
-#define HEATMAP_STEPS 128
+/* Colours of a map and its bar: few enough that a cell of an animation often stays as it was, which is what
+ * makes it small, and that all of them fit its palette. */
+#define HEATMAP_STEPS 50
 
 #define BAR_GAP   10.0 /* from the cells to the bar */
 #define BAR_WIDTH 12.0
