@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/file.h"
+#include "train/data_request.h"
 #include "train/device_fit.h"
 
 /* Token ids of texts are kept beside the run files of a folder, where its other runs find them. */
@@ -24,41 +25,21 @@ out:
 static moe_status open_data(struct session *s, moe_err *err) {
     moe_status status = MOE_OK;
     char *suite_dir = NULL, *cache_dir = NULL;
-    const struct data_config *d = &s->e->data;
     if (s->options->suites_dir != NULL) {
         suite_dir = path_join(s->options->suites_dir, s->e->suite);
         moe_check(suite_dir != NULL, err, MOE_ENOMEM, "no memory for a path");
     }
     moe_try(cache_folder(s->options, &cache_dir, err));
-    struct dataset_request request = {
-        .kind = d->source == DATA_UNIFORM   ? DATASET_UNIFORM
-                : d->source == DATA_STORIES ? DATASET_STORIES
-                                            : DATASET_TEXT,
-        .data_dir = s->options->data_dir,
-        .suite_dir = suite_dir,
-        .cache_dir = cache_dir,
-        .num_train_files = d->num_train_files,
-        .num_validation_files = d->num_validation_files,
-        .tokenizer = d->tokenizer == TOKENIZER_WORD   ? TOKENIZE_WORD
-                     : d->tokenizer == TOKENIZER_BYTE ? TOKENIZE_BYTE
-                                                      : TOKENIZE_SENTENCEPIECE,
-        .tokenizer_file = d->tokenizer_file[0] != '\0' ? d->tokenizer_file : NULL,
-        .vocab_size = s->e->model.vocab_size,
-        .train_tokens = d->train_tokens,
-        .validation_tokens = d->validation_tokens,
-        .sequence_length = d->sequence_length,
-        .seed = d->seed,
-    };
-    for (int32_t i = 0; i < d->num_train_files; i++)
-        request.train_files[i] = d->train_files[i];
-    for (int32_t i = 0; i < d->num_validation_files; i++)
-        request.validation_files[i] = d->validation_files[i];
+    struct dataset_request request = data_request_of(s->e, s->options->data_dir);
+    request.suite_dir = suite_dir;
+    request.cache_dir = cache_dir;
     moe_try(dataset_open(&request, &s->data, err));
     const int64_t sequences = s->data->train.sequences;
     moe_check(sequences > 0, err, MOE_ECONFIG,
-              "the training split has no sequence of data.sequence_length = %d tokens", d->sequence_length);
+              "the training split has no sequence of data.sequence_length = %d tokens",
+              s->e->data.sequence_length);
     s->steps_per_epoch = (sequences + s->e->train.batch_size - 1) / s->e->train.batch_size;
-    s->epoch_tokens = sequences * d->sequence_length;
+    s->epoch_tokens = sequences * s->e->data.sequence_length;
     s->total_steps = s->steps_per_epoch * s->e->train.max_epochs;
     if (s->e->train.max_steps > 0 && s->e->train.max_steps < s->total_steps)
         s->total_steps = s->e->train.max_steps;

@@ -1,0 +1,27 @@
+#include "train/data_request.h"
+
+struct dataset_request data_request_of(const struct experiment *e, const char *data_dir) {
+    const struct data_config *d = &e->data;
+    struct dataset_request request = {
+        .kind = d->source == DATA_UNIFORM   ? DATASET_UNIFORM
+                : d->source == DATA_STORIES ? DATASET_STORIES
+                                            : DATASET_TEXT,
+        .data_dir = data_dir,
+        .num_train_files = d->num_train_files,
+        .num_validation_files = d->num_validation_files,
+        .tokenizer = d->tokenizer == TOKENIZER_WORD   ? TOKENIZE_WORD
+                     : d->tokenizer == TOKENIZER_BYTE ? TOKENIZE_BYTE
+                                                      : TOKENIZE_SENTENCEPIECE,
+        .tokenizer_file = d->tokenizer_file[0] != '\0' ? d->tokenizer_file : NULL,
+        .vocab_size = e->model.vocab_size,
+        .train_tokens = d->train_tokens,
+        .validation_tokens = d->validation_tokens,
+        .sequence_length = d->sequence_length,
+        .seed = d->seed,
+    };
+    for (int32_t i = 0; i < d->num_train_files; i++)
+        request.train_files[i] = d->train_files[i];
+    for (int32_t i = 0; i < d->num_validation_files; i++)
+        request.validation_files[i] = d->validation_files[i];
+    return request;
+}
