@@ -10,6 +10,7 @@
 /* Every sub-command: argv[0] is its name ("train"). Failures are in err; the program prints them. */
 moe_status cmd_train(int argc, char **argv, moe_err *err);
 moe_status cmd_suite(int argc, char **argv, moe_err *err);
+moe_status cmd_lr_sweep(int argc, char **argv, moe_err *err);
 moe_status cmd_data(int argc, char **argv, moe_err *err);
 moe_status cmd_import(int argc, char **argv, moe_err *err);
 moe_status cmd_export(int argc, char **argv, moe_err *err);

@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/progress_line.h"
+#include "record/lr_sweep.h"
 #include "train/trainer.h"
 
 #define MAX_SETS 64
@@ -85,6 +86,20 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     }
 }
 
+/* What became of the run; a suite, which knows its file, reads that it diverged from standard error. */
+static void print_result(const struct train_arguments *a, const char *path,
+                         const struct trainer_result *result) {
+    const bool diverged = result->divergence[0] != '\0';
+    if (a->progress_fd >= 0) {
+        if (diverged) fprintf(stderr, "diverged: %s\n", result->divergence);
+    } else if (diverged) {
+        printf("%s: diverged: %s; digest %.16s\n", path, result->divergence, result->digest);
+    } else {
+        printf("%s: %s after %lld steps, best validation loss %.4f, digest %.16s\n", path, result->outcome,
+               (long long)result->steps, result->best, result->digest);
+    }
+}
+
 static moe_status load(struct train_arguments *a, struct experiment **out_experiment, moe_err *err) {
     moe_status status = MOE_OK;
     char *slash = strchr(a->target, '/');
@@ -112,6 +127,8 @@ moe_status cmd_train(int argc, char **argv, moe_err *err) {
     char *path = NULL;
     struct progress_line line = {0};
     struct trainer_result result;
+    char swept[LR_SWEEP_NAME_MAX];
+    double rate;
     const char *env_data = getenv("MOE_DATA_DIR");
     struct train_arguments a = {
         .protocol = "corrected",
@@ -145,16 +162,14 @@ moe_status cmd_train(int argc, char **argv, moe_err *err) {
         .device = a.device,
         .threads = (int)a.threads,
         .portable = cli_is_portable(),
+        .seal_diverged = lr_sweep_parse_name(e->name, swept, &rate),
         .stop = &cli_stop,
         .report = progress_line_report,
         .user = &line,
     };
     status = trainer_run(e, &trainer, &result, err);
     progress_line_end(&line, status);
-    if (status == MOE_OK && a.progress_fd < 0) {
-        printf("%s: %s after %lld steps, best validation loss %.4f, digest %.16s\n", path, result.outcome,
-               (long long)result.steps, result.best, result.digest);
-    }
+    if (status == MOE_OK) print_result(&a, path, &result);
 out:
     experiment_free(e);
     free(path);

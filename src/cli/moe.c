@@ -16,6 +16,7 @@ struct command {
 static const struct command commands[] = {
     {"train", "train one experiment of a suite, or go on with it", cmd_train},
     {"suite", "train everything of a suite that is missing", cmd_suite},
+    {"lr-sweep", "train an experiment for a few steps at each of many learning rates", cmd_lr_sweep},
     {"data", "list, describe and fetch data sets", cmd_data},
     {"import", "turn a model of Hugging Face transformers or llama2.c into a model file", cmd_import},
     {"export", "turn a model file into a folder for Hugging Face transformers", cmd_export},
@@ -27,7 +28,7 @@ static const struct command commands[] = {
 static void print_usage(FILE *out) {
     fprintf(out, "usage: moe [--portable] COMMAND [ARGUMENT...]\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  %-6s  %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].summary);
     fprintf(out, "\n--portable pins the BLAS kernel, for equal bits on every x86-64 machine with AVX2.\n"
                  "`moe COMMAND --help` describes a command. Figures, tables and verdicts: moe-report.\n");
 }

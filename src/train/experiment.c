@@ -7,6 +7,7 @@
 #include "core/config_internal.h"
 #include "core/hash.h"
 #include "train/experiment_internal.h"
+#include "train/lr_sweep.h"
 
 /* Who an experiment is: keys of its JSON outside the four sections, which no file and no --set may write. */
 #define IDENTITY(key, field)                                                                                 \
@@ -68,6 +69,20 @@ out:
     return status;
 }
 
+/* Makes a run of an experiment one of its learning-rate sweep. */
+static moe_status make_sweep_run(const struct suite_file *suite, const char *tier, double rate,
+                                 struct suite_file_run *run, struct config *config, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct lr_sweep_settings settings;
+    char name[LR_SWEEP_NAME_MAX];
+    moe_try(lr_sweep_settings_of(suite, tier, &settings, err));
+    moe_try(lr_sweep_apply(&settings, rate, config, err));
+    moe_try(lr_sweep_format_name(run->name, rate, name, err));
+    snprintf(run->name, sizeof run->name, "%s", name);
+out:
+    return status;
+}
+
 static moe_status find_run(const struct suite_file *suite, const char *name, const char *protocol,
                            const char *tier, struct suite_file_run **out_runs, int32_t *out_count,
                            int32_t *out_index, moe_err *err) {
@@ -88,14 +103,18 @@ moe_status experiment_from_suite(const struct suite_file *suite, const struct ex
     struct config *config = NULL;
     struct experiment *e = NULL;
     const char *protocol, *tier;
+    char swept[LR_SWEEP_NAME_MAX];
+    double rate = 0;
     int32_t count = 0, index = 0;
     moe_check(choice->experiment != NULL, err, MOE_EARG, "no experiment of suite %s is named", suite->name);
     moe_try(suite_file_pick(suite, "protocol", choice->protocol, &protocol, err));
     moe_try(suite_file_pick(suite, "tier", choice->tier, &tier, err));
-    moe_try(find_run(suite, suite_file_resolve(suite, choice->experiment), protocol, tier, &runs, &count,
-                     &index, err));
+    const bool sweep = lr_sweep_parse_name(choice->experiment, swept, &rate);
+    moe_try(find_run(suite, suite_file_resolve(suite, sweep ? swept : choice->experiment), protocol, tier,
+                     &runs, &count, &index, err));
     moe_try(config_new(&config, err));
     moe_try(suite_file_apply(suite, &runs[index], protocol, tier, config, err));
+    if (sweep) moe_try(make_sweep_run(suite, tier, rate, &runs[index], config, err));
     moe_try(set_seed(config, choice->seed, err));
     for (int32_t i = 0; i < choice->set_count; i++)
         moe_try(config_set(config, &EXPERIMENT_KEYS, choice->sets[i], err));

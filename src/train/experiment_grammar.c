@@ -17,7 +17,8 @@ enum shape {
     SHAPE_BOOL,
     SHAPE_TABLE,  /* one table */
     SHAPE_TABLES, /* a table per name that the user chooses */
-    SHAPE_AXES
+    SHAPE_AXES,
+    SHAPE_LR_SWEEP
 };
 
 struct table_grammar {
@@ -33,7 +34,9 @@ struct table_grammar {
 static const struct table_grammar layer = {"layer", true, {{NULL, SHAPE_STRING, NULL}}};
 static const struct table_grammar protocol = {"protocol", true, {{"doc", SHAPE_STRING, NULL}}};
 static const struct table_grammar tier = {
-    "tier", true, {{"doc", SHAPE_STRING, NULL}, {"protocol", SHAPE_TABLES, &layer}}};
+    "tier",
+    true,
+    {{"doc", SHAPE_STRING, NULL}, {"protocol", SHAPE_TABLES, &layer}, {"lr_sweep", SHAPE_LR_SWEEP, NULL}}};
 static const struct table_grammar experiment_tier = {"tier", true, {{"protocol", SHAPE_TABLES, &layer}}};
 static const struct table_grammar experiment = {"experiment",
                                                 true,
@@ -55,6 +58,7 @@ static const struct table_grammar whole_file = {"file",
                                                  {"base", SHAPE_TABLE, &layer},
                                                  {"protocol", SHAPE_TABLES, &protocol},
                                                  {"tier", SHAPE_TABLES, &tier},
+                                                 {"lr_sweep", SHAPE_LR_SWEEP, NULL},
                                                  {"experiment", SHAPE_TABLES, &experiment}}};
 
 struct source_file {
@@ -204,6 +208,38 @@ out:
     return status;
 }
 
+/* [lr_sweep]: its values are of the kind of these keys. */
+static moe_status convert_lr_sweep(const struct source_file *file, const char *path, json_t *table,
+                                   json_t *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    static const char *const names[] = {"lr", "steps", "warmup_steps"};
+    static const char *const keys[] = {"train.lr", "train.max_steps", "train.warmup_steps"};
+    char *inner = NULL, *place = NULL;
+    const char *name;
+    json_t *value;
+    json_object_foreach(table, name, value) {
+        size_t i = 0;
+        while (i < 3 && strcmp(names[i], name) != 0)
+            i++;
+        moe_try(make_path(path, name, &inner, err));
+        moe_try(make_place(file, inner, &place, err));
+        if (i == 3) moe_try(config_unknown(MOE_ECONFIG, "key of an lr_sweep", name, names, 3, place, err));
+        if (i == 0) {
+            moe_try(check_axis(keys[i], value, place, err));
+        } else {
+            moe_try(config_check(&EXPERIMENT_KEYS, keys[i], value, place, err));
+        }
+        moe_try(add_leaf(out, name, place, value, err));
+        free(inner);
+        free(place);
+        inner = place = NULL;
+    }
+out:
+    free(inner);
+    free(place);
+    return status;
+}
+
 static moe_status convert_table(const struct source_file *file, const char *path,
                                 const struct table_grammar *grammar, json_t *table, json_t *out,
                                 moe_err *err);
@@ -269,6 +305,7 @@ static moe_status convert_member(const struct source_file *file, const char *pat
                   member->name);
         moe_try(add_table(out, member->name, &inner, err));
         if (member->shape == SHAPE_AXES) return convert_axes(file, path, "", value, inner, err);
+        if (member->shape == SHAPE_LR_SWEEP) return convert_lr_sweep(file, path, value, inner, err);
         if (member->shape == SHAPE_TABLES) return convert_named(file, path, member->inner, value, inner, err);
         return convert_table(file, path, member->inner, value, inner, err);
     }

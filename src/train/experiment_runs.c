@@ -195,7 +195,7 @@ static moe_status apply_table(const json_t *table, struct config *config, moe_er
     json_t *keys, *leaf;
     char full[128];
     json_object_foreach((json_t *)table, section, keys) {
-        static const char *const others[] = {"protocol", "tier", "axes"};
+        static const char *const others[] = {"protocol", "tier", "axes", "lr_sweep"};
         bool is_section = json_is_object(keys);
         for (size_t i = 0; i < sizeof others / sizeof *others; i++)
             if (strcmp(section, others[i]) == 0) is_section = false;

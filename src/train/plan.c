@@ -54,11 +54,27 @@ static bool selected(const char *globs, const char *name) {
     return false;
 }
 
+/* Copies of the names that the request lists. */
+static moe_status copy_names(const struct plan_request *request, char ***names, int32_t *count,
+                             moe_err *err) {
+    moe_status status = MOE_OK;
+    *names = calloc((size_t)request->name_count + 1, sizeof **names);
+    moe_check(*names != NULL, err, MOE_ENOMEM, "no memory for a list of runs");
+    for (int32_t i = 0; i < request->name_count; i++) {
+        (*names)[i] = strdup(request->names[i]);
+        moe_check((*names)[i] != NULL, err, MOE_ENOMEM, "no memory for a list of runs");
+        *count = i + 1;
+    }
+out:
+    return status;
+}
+
 /* Names of one protocol that the glob lets through; the array is shortened in place. */
 static moe_status list_names(const struct plan_request *request, const struct experiment_choice *choice,
                              char ***names, int32_t *count, moe_err *err) {
     moe_status status = MOE_OK;
     int32_t kept = 0;
+    if (request->names != NULL) return copy_names(request, names, count, err);
     moe_try(experiment_list(choice, names, count, err));
     for (int32_t i = 0; i < *count; i++) {
         char *name = (*names)[i];

@@ -8,8 +8,10 @@
 
 struct plan_request {
     const char *suites_dir, *suite, *tier;
-    const char *protocol; /* NULL: all that the suite declares */
-    const char *only;     /* globs over experiment names, separated by commas; NULL: all */
+    const char *protocol;     /* NULL: all that the suite declares */
+    const char *only;         /* globs over experiment names, separated by commas; NULL: all */
+    const char *const *names; /* [name_count] these runs, by exact name, instead; NULL: what `only` says */
+    int32_t name_count;
     const char *runs_dir; /* "runs" */
     uint64_t first_seed;
     int32_t seeds;         /* seeds first_seed .. first_seed + seeds - 1 */

@@ -68,12 +68,13 @@ void run_facts_begin(struct run_facts *facts, const struct device *dev, bool por
     add_time(facts, "start");
 }
 
-void run_facts_end(struct run_facts *facts) {
+void run_facts_end(struct run_facts *facts, const char *divergence) {
     char text[32];
     facts->count = 0;
     add_time(facts, "end");
     snprintf(text, sizeof text, "%lld", (long long)run_peak_memory());
     add(facts, "peak_memory_bytes", text);
+    if (divergence[0] != '\0') add(facts, "divergence", divergence);
 }
 
 static json_t *origins_json(const struct dataset *data) {

@@ -19,8 +19,8 @@ struct run_facts {
  * within (build, flags, blas) are among them. */
 void run_facts_begin(struct run_facts *facts, const struct device *dev, bool portable);
 
-/* End time and peak memory. */
-void run_facts_end(struct run_facts *facts);
+/* End time, peak memory, and what was not finite ("": nothing). The text is copied. */
+void run_facts_end(struct run_facts *facts, const char *divergence);
 
 /* {"total", "active", "flops_per_token", "parts": {...}, "data": [{"name", "sha256", "tokens"}],
  * "entropy_floor": {...}}; malloc'ed, sorted keys. */

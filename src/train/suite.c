@@ -184,7 +184,7 @@ static void reap(struct suite *s, int index) {
     ending_text(job, wait_status, text, sizeof text);
     if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0) {
         s->summary->done++;
-        tell(s, SUITE_DONE, number, NULL, NULL);
+        tell(s, SUITE_DONE, number, NULL, job->last_error[0] != '\0' ? job->last_error : NULL);
     } else if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == moe_exit_code(MOE_EINTERRUPTED)) {
         s->summary->interrupted++;
         tell(s, SUITE_INTERRUPTED, number, NULL, text);

@@ -14,7 +14,7 @@
 enum suite_event_kind {
     SUITE_STARTED = 0,
     SUITE_PROGRESS,   /* report is set */
-    SUITE_DONE,       /* the run is sealed */
+    SUITE_DONE,       /* the run is sealed; message: what it said on standard error, or NULL */
     SUITE_FAILED,     /* message says why; the others go on */
     SUITE_INTERRUPTED /* stopped by a signal; resumable */
 };

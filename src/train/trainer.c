@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/file.h"
+#include "train/lr_sweep.h"
 #include "train/session.h"
 
 static moe_status save(struct session *s, moe_err *err) {
@@ -108,9 +109,16 @@ moe_status trainer_run(const struct experiment *e, const struct trainer_options 
                               options->path, (long long)s.progress.step);
             goto out;
         }
-        moe_try(advance(&s, err));
+        status = advance(&s, err);
+        if (status == MOE_ENUMERIC && options->seal_diverged && s.progress.step > 0) {
+            snprintf(out_result->divergence, sizeof out_result->divergence, "%.255s", err->message);
+            *err = (moe_err){0};
+            finish(&s.progress, LR_SWEEP_DIVERGED);
+        } else if (status != MOE_OK) {
+            goto out;
+        }
     }
-    run_facts_end(&end);
+    run_facts_end(&end, out_result->divergence);
     struct run_writer *writer = s.writer;
     s.writer = NULL;
     moe_try(run_writer_seal(writer, s.progress.outcome, end.items, end.count, out_result->digest, err));
@@ -125,11 +133,14 @@ out:
 }
 
 char *trainer_default_path(const char *root, const struct experiment *e) {
-    const char *format = "%s/%s/%s/%s.%s.s%llu.h5";
+    const char *format = "%s/%s/%s/%s%s.%s.s%llu.h5";
     const unsigned long long seed = e->train.seed;
-    const int n = snprintf(NULL, 0, format, root, e->tier, e->suite, e->name, e->protocol, seed);
+    char swept[LR_SWEEP_NAME_MAX];
+    double rate;
+    const char *folder = lr_sweep_parse_name(e->name, swept, &rate) ? LR_SWEEP_FOLDER "/" : "";
+    const int n = snprintf(NULL, 0, format, root, e->tier, e->suite, folder, e->name, e->protocol, seed);
     char *path = malloc((size_t)n + 1);
     if (path != NULL)
-        snprintf(path, (size_t)n + 1, format, root, e->tier, e->suite, e->name, e->protocol, seed);
+        snprintf(path, (size_t)n + 1, format, root, e->tier, e->suite, folder, e->name, e->protocol, seed);
     return path;
 }

@@ -25,6 +25,8 @@ struct trainer_options {
     const char *device;     /* "cpu" */
     int threads;            /* 0 = all cores */
     bool portable;          /* the BLAS kernel is pinned; recorded in /provenance */
+    bool seal_diverged;     /* where divergence is a result: a number that is not finite ends the run, outcome
+                               "diverged", and does not fail it */
     const volatile sig_atomic_t
         *stop; /* set by a signal: checkpoint and return MOE_EINTERRUPTED; may be NULL */
     void (*report)(void *user, const struct trainer_report *report); /* may be NULL */
@@ -34,14 +36,16 @@ struct trainer_options {
 struct trainer_result {
     char digest[65], outcome[32];
     int64_t steps, resumed_at; /* resumed_at: step from which it went on; 0 = from the start */
-    double best;               /* best criterion */
+    double best;               /* best criterion; INFINITY if nothing was evaluated */
+    char divergence[256];      /* what was not finite, if the run was sealed for that; else "" */
 };
 
 /* Trains, or goes on where an interrupted run stood, and seals. MOE_EEXIST if the run is complete. */
 moe_status trainer_run(const struct experiment *e, const struct trainer_options *options,
                        struct trainer_result *out_result, moe_err *err);
 
-/* runs/<tier>/<suite>/<experiment>.<protocol>.s<seed>.h5 below `root` ("runs"); malloc'ed. */
+/* runs/<tier>/<suite>/<experiment>.<protocol>.s<seed>.h5 below `root` ("runs"); runs of a learning-rate sweep
+ * lie one folder deeper, in lr-sweep. malloc'ed. */
 char *trainer_default_path(const char *root, const struct experiment *e);
 
 #endif

@@ -1,0 +1,136 @@
+#include "cli/suite_command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/suite_display.h"
+
+enum { KEY_TIER = 't', KEY_SEEDS = 's', KEY_JOBS = 'J', KEY_THREADS = 'j' };
+/* beyond those of the commands themselves */
+enum { KEY_FIRST_SEED = 512, KEY_PLAN, KEY_SET, KEY_RUNS_DIR, KEY_DATA_DIR, KEY_DEVICE };
+
+static const struct argp_option options[] = {
+    {"tier", KEY_TIER, "NAME", 0, "smoke, desk, gpu or full (default: smoke)", 0},
+    {"seeds", KEY_SEEDS, "N", 0, "seeds of each (default: 3; of a sweep 1)", 0},
+    {"first-seed", KEY_FIRST_SEED, "N", 0, "the first of them (default: 1)", 0},
+    {"jobs", KEY_JOBS, "N", 0, "runs at a time (default: one per core)", 0},
+    {"threads", KEY_THREADS, "N", 0, "threads per run (default: cores / jobs)", 0},
+    {"plan", KEY_PLAN, NULL, 0, "print each run's parameters, FLOPs, memory and time; train nothing", 0},
+    {"data-dir", KEY_DATA_DIR, "DIR", 0, "where data sets lie (default: $MOE_DATA_DIR, else data)", 0},
+    {"runs-dir", KEY_RUNS_DIR, "DIR", 0, "where runs go (default: runs)", 0},
+    {"device", KEY_DEVICE, "NAME", 0, "cpu (default)", 0},
+    {"set", KEY_SET, "KEY=VALUE", 0, "override one configuration key in every run; may be repeated", 0},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    struct suite_command *c = state->input;
+    switch (key) {
+    case KEY_TIER:
+        c->request.tier = arg;
+        return 0;
+    case KEY_RUNS_DIR:
+        c->request.runs_dir = arg;
+        return 0;
+    case KEY_DATA_DIR:
+        c->data_dir = arg;
+        return 0;
+    case KEY_DEVICE:
+        c->device = arg;
+        return 0;
+    case KEY_PLAN:
+        c->plan_only = true;
+        return 0;
+    case KEY_SEEDS:
+        return cli_integer("--seeds", arg, 1, 10000, &c->seeds, c->err) == MOE_OK ? 0 : EINVAL;
+    case KEY_FIRST_SEED:
+        return cli_integer("--first-seed", arg, 0, INT64_MAX / 2, &c->first_seed, c->err) == MOE_OK ? 0
+                                                                                                    : EINVAL;
+    case KEY_JOBS:
+        return cli_integer("--jobs", arg, 1, 256, &c->jobs, c->err) == MOE_OK ? 0 : EINVAL;
+    case KEY_THREADS:
+        return cli_integer("--threads", arg, 1, 1024, &c->threads, c->err) == MOE_OK ? 0 : EINVAL;
+    case KEY_SET:
+        if (c->request.set_count == SUITE_COMMAND_MAX_SETS)
+            argp_error(state, "at most %d --set", SUITE_COMMAND_MAX_SETS);
+        c->sets[c->request.set_count++] = arg;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp suite_command_argp = {options, parse, NULL, NULL, NULL, NULL, NULL};
+
+struct suite_command suite_command_defaults(moe_err *err) {
+    const char *env_data = getenv("MOE_DATA_DIR");
+    return (struct suite_command){
+        .request =
+            {.suites_dir = cli_suites_dir(), .tier = "smoke", .runs_dir = "runs", .shard = 1, .shards = 1},
+        .device = "cpu",
+        .data_dir = env_data != NULL ? env_data : "data",
+        .seeds = 3,
+        .first_seed = 1,
+        .err = err,
+    };
+}
+
+void suite_command_finish(struct suite_command *command) {
+    command->request.seeds = (int32_t)command->seeds;
+    command->request.first_seed = (uint64_t)command->first_seed;
+    command->request.sets = command->sets;
+}
+
+static const char *state_name(enum run_state state) {
+    return state == RUN_COMPLETE ? "complete" : state == RUN_RESUMABLE ? "resumable" : "missing";
+}
+
+/* Hours at a stated speed are a guess; the FLOPs are not. */
+void suite_command_print_plan(const struct plan *plan) {
+    const double guess_gflops = 100;
+    double hours = 0;
+    printf("%-44s %-9s %11s %11s %9s %9s %8s\n", "run", "state", "parameters", "active", "PFLOP", "memory",
+           "hours*");
+    for (int32_t i = 0; i < plan->count; i++) {
+        const struct planned_run *r = &plan->runs[i];
+        const double h = r->flops / (guess_gflops * 1e9) / 3600;
+        char name[2 * EXPERIMENT_NAME_MAX];
+        snprintf(name, sizeof name, "%s.%s.s%llu", r->experiment->name, r->experiment->protocol,
+                 (unsigned long long)r->experiment->train.seed);
+        printf("%-44s %-9s %11lld %11lld %9.3f %5lld MiB %8.3f\n", name, state_name(r->state),
+               (long long)r->counts.total, (long long)r->counts.active, r->flops * 1e-15,
+               (long long)(r->memory >> 20), h);
+        if (r->state != RUN_COMPLETE) hours += h;
+    }
+    printf("\n%d runs; what is missing: %.2f core hours\n* of one core at %.0f GFLOP/s, all epochs, no early "
+           "stop\n",
+           plan->count, hours, guess_gflops);
+}
+
+moe_status suite_command_train(const struct suite_command *command, const struct plan *plan, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct suite_summary summary = {0};
+    struct suite_display *display = NULL;
+    moe_try(suite_display_open(plan, stderr, &display, err));
+    cli_catch_signals();
+    const struct suite_options suite = {
+        .jobs = (int)command->jobs,
+        .threads = (int)command->threads,
+        .program = "/proc/self/exe",
+        .portable = cli_is_portable(),
+        .data_dir = command->data_dir,
+        .device = command->device,
+        .sets = command->sets,
+        .set_count = command->request.set_count,
+        .stop = &cli_stop,
+        .on_event = suite_display_event,
+        .user = display,
+    };
+    status = suite_run(plan, &suite, &summary, err);
+    suite_display_close(display);
+    printf("%d runs: %d trained now, %d complete before, %d failed, %d interrupted\n", plan->count,
+           summary.done, summary.complete_before, summary.failed, summary.interrupted);
+out:
+    return status;
+}

@@ -1,0 +1,37 @@
+/* suite_command.h - what `moe suite` and `moe lr-sweep` share: options, the plan in print, and the training
+ * of it. */
+#ifndef CLI_SUITE_COMMAND_H
+#define CLI_SUITE_COMMAND_H
+
+#include "cli/cli.h"
+#include "train/suite.h"
+
+#define SUITE_COMMAND_MAX_SETS 64
+
+/* Of both commands. request.sets and request.set_count are those of `sets`. */
+struct suite_command {
+    struct plan_request request;
+    const char *sets[SUITE_COMMAND_MAX_SETS];
+    const char *device, *data_dir;
+    long long seeds, first_seed, jobs, threads;
+    bool plan_only;
+    moe_err *err;
+};
+
+/* Defaults; options write their errors to err. */
+struct suite_command suite_command_defaults(moe_err *err);
+
+/* The common options, as a child of a command's own argp; its input is the struct suite_command. */
+extern const struct argp suite_command_argp;
+
+/* Puts the numbers that were parsed into the request. */
+void suite_command_finish(struct suite_command *command);
+
+/* The plan as a table on standard output. */
+void suite_command_print_plan(const struct plan *plan);
+
+/* Trains what the plan lacks, showing it on standard error, and says on standard output what became of it.
+ * Errors of suite_run(). */
+moe_status suite_command_train(const struct suite_command *command, const struct plan *plan, moe_err *err);
+
+#endif
