@@ -68,7 +68,23 @@ out:
     return status;
 }
 
-/* Temperature and dense of the model's last step. A checkpoint says in which epoch the next one falls. */
+/* Temperature and dense of the step before (epoch, epoch_step). */
+static void routing_before(const struct experiment *e, int64_t epoch, int64_t epoch_step, float *temperature,
+                           bool *dense) {
+    const int64_t last = epoch_step == 0 && epoch > 0 ? epoch - 1 : epoch;
+    *temperature = (float)schedule_temperature(&e->moe, last);
+    *dense = last < e->moe.dense_epochs;
+}
+
+void model_file_set_routing(const struct experiment *e, int64_t epoch, int64_t epoch_step,
+                            struct decoder *d) {
+    float temperature;
+    bool dense;
+    routing_before(e, epoch, epoch_step, &temperature, &dense);
+    weights_set_routing(d, temperature, dense);
+}
+
+/* Temperature and dense of the model's last step. A checkpoint says where the next one falls. */
 static moe_status read_routing(const struct safetensors *file, const char *path, const struct experiment *e,
                                float *temperature, bool *dense, moe_err *err) {
     moe_status status = MOE_OK;
@@ -78,9 +94,7 @@ static moe_status read_routing(const struct safetensors *file, const char *path,
     if (text == NULL) {
         moe_try(read_integer(file, path, "epoch", 0, &epoch, err));
         moe_try(read_integer(file, path, "epoch_step", 0, &epoch_step, err));
-        if (epoch_step == 0 && epoch > 0) epoch--;
-        *temperature = (float)schedule_temperature(&e->moe, epoch);
-        *dense = epoch < e->moe.dense_epochs;
+        routing_before(e, epoch, epoch_step, temperature, dense);
         goto out;
     }
     moe_check(sscanf(text, "%la", &value) == 1 && value > 0 && value < 1e6, err, MOE_EFORMAT,
@@ -234,23 +248,32 @@ out:
     return status;
 }
 
-/* ---- the tokenizer ---------------------------------------------------------------------------------- */
+/* ---- paths ------------------------------------------------------------------------------------------ */
 
-char *model_file_tokenizer_beside(const char *path) {
-    static const char *const ends[] = {".safetensors", ".h5.ckpt"};
+/* A copy of path with the first of `ends` that it has (NULL-terminated list) cut off and `add` appended. */
+static char *path_with(const char *path, const char *const *ends, const char *add) {
     size_t stem = strlen(path);
-    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-        if (!ends_with(path, ends[i])) continue;
-        stem -= strlen(ends[i]);
+    for (; *ends != NULL; ends++) {
+        if (!ends_with(path, *ends)) continue;
+        stem -= strlen(*ends);
         break;
     }
-    static const char end[] = ".tokenizer.model";
-    char *beside = malloc(stem + sizeof end);
-    if (beside != NULL) {
-        memcpy(beside, path, stem);
-        memcpy(beside + stem, end, sizeof end);
+    char *out = malloc(stem + strlen(add) + 1);
+    if (out != NULL) {
+        memcpy(out, path, stem);
+        strcpy(out + stem, add);
     }
-    return beside;
+    return out;
+}
+
+char *model_file_of_run(const char *run_path) {
+    static const char *const ends[] = {".h5", NULL};
+    return path_with(run_path, ends, ".safetensors");
+}
+
+char *model_file_tokenizer_beside(const char *path) {
+    static const char *const ends[] = {".safetensors", ".h5.ckpt", NULL};
+    return path_with(path, ends, ".tokenizer.model");
 }
 
 moe_status model_file_tokenizer(const char *path, const struct experiment *e, const char *data_dir,

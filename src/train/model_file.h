@@ -37,6 +37,15 @@ moe_status model_file_open(const char *path, const struct experiment *e, const c
 moe_status model_file_save(const char *path, const struct experiment *e, struct decoder *d, int64_t step,
                            moe_err *err);
 
+/* Sets a decoder's routing controls to those of the step before (epoch, epoch_step) of struct train_progress.
+ */
+void model_file_set_routing(const struct experiment *e, int64_t epoch, int64_t epoch_step, struct decoder *d);
+
+/* X.safetensors for the run file X.h5: where --keep-model puts its weights. malloc'ed; NULL when memory is
+ * out.
+ */
+char *model_file_of_run(const char *run_path);
+
 /* Where the SentencePiece model of e lies: the first of these that exists,
  *   1. STEM.tokenizer.model beside the model file (STEM: `path` without .safetensors, .h5.ckpt),
  *   2. data.tokenizer_file beside the model file,
