@@ -17,6 +17,7 @@ struct train_arguments {
     const char *sets[MAX_SETS];
     int set_count;
     moe_err *err;
+    bool keep_model;
 };
 
 enum {
@@ -27,7 +28,7 @@ enum {
     KEY_DEVICE = 'd',
     KEY_OUT = 'o'
 };
-enum { KEY_DATA_DIR = 256, KEY_SET, KEY_RUNS_DIR, KEY_PROGRESS_FD };
+enum { KEY_DATA_DIR = 256, KEY_SET, KEY_RUNS_DIR, KEY_PROGRESS_FD, KEY_KEEP_MODEL };
 
 static const struct argp_option options[] = {
     {"protocol", KEY_PROTOCOL, "NAME", 0, "as-published or corrected (default: corrected)", 0},
@@ -38,6 +39,8 @@ static const struct argp_option options[] = {
     {"data-dir", KEY_DATA_DIR, "DIR", 0, "where data sets lie (default: $MOE_DATA_DIR, else data)", 0},
     {"set", KEY_SET, "KEY=VALUE", 0, "override one configuration key; may be repeated", 0},
     {"out", KEY_OUT, "FILE", 0, "the run file (default: RUNS/TIER/SUITE/EXPERIMENT.PROTOCOL.sSEED.h5)", 0},
+    {"keep-model", KEY_KEEP_MODEL, NULL, 0,
+     "leave the trained weights beside the run file, as RUN.safetensors (default: a run leaves none)", 0},
     {"runs-dir", KEY_RUNS_DIR, "DIR", 0, "RUNS of the default run file (default: runs)", 0},
     {"progress-fd", KEY_PROGRESS_FD, "N", OPTION_HIDDEN, "report progress as lines to this descriptor", 0},
     {0},
@@ -60,6 +63,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         return 0;
     case KEY_OUT:
         a->out = arg;
+        return 0;
+    case KEY_KEEP_MODEL:
+        a->keep_model = true;
         return 0;
     case KEY_RUNS_DIR:
         a->runs_dir = arg;
@@ -162,6 +168,7 @@ moe_status cmd_train(int argc, char **argv, moe_err *err) {
         .device = a.device,
         .threads = (int)a.threads,
         .portable = cli_is_portable(),
+        .keep_model = a.keep_model,
         .seal_diverged = lr_sweep_parse_name(e->name, swept, &rate),
         .stop = &cli_stop,
         .report = progress_line_report,

@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "train/lr_sweep.h"
+#include "train/model_file.h"
 #include "train/session.h"
 
 static moe_status save(struct session *s, moe_err *err) {
@@ -93,6 +94,19 @@ static bool stop_asked(const struct session *s) {
     return s->options->stop != NULL && *s->options->stop != 0;
 }
 
+/* The weights as the last step left them, before the run is sealed: killed in between, it does this again. */
+static moe_status keep_model(struct session *s, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct train_progress *p = &s->progress;
+    char *path = model_file_of_run(s->options->path);
+    moe_check(path != NULL, err, MOE_ENOMEM, "no memory for a path");
+    model_file_set_routing(s->e, p->epoch, p->epoch_step, s->decoder);
+    moe_try(model_file_save(path, s->e, s->decoder, p->step, err));
+out:
+    free(path);
+    return status;
+}
+
 moe_status trainer_run(const struct experiment *e, const struct trainer_options *options,
                        struct trainer_result *out_result, moe_err *err) {
     moe_status status = MOE_OK;
@@ -118,6 +132,7 @@ moe_status trainer_run(const struct experiment *e, const struct trainer_options 
             goto out;
         }
     }
+    if (options->keep_model) moe_try(keep_model(&s, err));
     run_facts_end(&end, out_result->divergence);
     struct run_writer *writer = s.writer;
     s.writer = NULL;

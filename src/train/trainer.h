@@ -25,6 +25,7 @@ struct trainer_options {
     const char *device;     /* "cpu" */
     int threads;            /* 0 = all cores */
     bool portable;          /* the BLAS kernel is pinned; recorded in /provenance */
+    bool keep_model;        /* leave the weights beside the run file: X.safetensors (train/model_file.h) */
     bool seal_diverged;     /* where divergence is a result: a number that is not finite ends the run, outcome
                                "diverged", and does not fail it */
     const volatile sig_atomic_t
