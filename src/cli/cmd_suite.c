@@ -4,13 +4,15 @@
 
 #include "cli/suite_command.h"
 
-enum { KEY_PROTOCOL = 'p', KEY_ONLY = 'o', KEY_SHARD = 256 };
+enum { KEY_PROTOCOL = 'p', KEY_ONLY = 'o', KEY_SHARD = 256, KEY_KEEP_MODELS };
 
 static const struct argp_option options[] = {
     {"protocol", KEY_PROTOCOL, "NAME", 0, "as-published or corrected (default: both)", 0},
     {"only", KEY_ONLY, "GLOBS", 0, "experiments by name; patterns separated by commas", 0},
     {"shard", KEY_SHARD, "I/N", 0,
      "only every N-th run, from the I-th: N calls share a suite without overlap", 0},
+    {"keep-models", KEY_KEEP_MODELS, NULL, 0,
+     "leave the trained weights of each run beside it, as RUN.safetensors (default: none)", 0},
     {0},
 };
 
@@ -34,6 +36,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         return 0;
     case KEY_PROTOCOL:
         c->request.protocol = arg;
+        return 0;
+    case KEY_KEEP_MODELS:
+        c->keep_models = true;
         return 0;
     case KEY_ONLY:
         c->request.only = arg;

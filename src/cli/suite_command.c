@@ -119,6 +119,7 @@ moe_status suite_command_train(const struct suite_command *command, const struct
         .threads = (int)command->threads,
         .program = "/proc/self/exe",
         .portable = cli_is_portable(),
+        .keep_models = command->keep_models,
         .data_dir = command->data_dir,
         .device = command->device,
         .sets = command->sets,

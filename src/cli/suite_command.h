@@ -15,6 +15,7 @@ struct suite_command {
     const char *device, *data_dir;
     long long seeds, first_seed, jobs, threads;
     bool plan_only;
+    bool keep_models; /* leave the weights of each run beside it */
     moe_err *err;
 };
 

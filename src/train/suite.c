@@ -85,6 +85,7 @@ static void become_run(const struct suite *s, int32_t number, int progress, int 
         argv[n++] = "--data-dir";
         argv[n++] = s->options->data_dir;
     }
+    if (s->options->keep_models) argv[n++] = "--keep-model";
     for (int32_t i = 0; i < s->options->set_count && n + 3 < MAX_ARGUMENTS; i++) {
         argv[n++] = "--set";
         argv[n++] = s->options->sets[i];

@@ -31,6 +31,7 @@ struct suite_options {
     int threads;         /* per run; 0 = cores / jobs */
     const char *program; /* what to execute: "/proc/self/exe" */
     bool portable;
+    bool keep_models; /* train --keep-model */
     const char *data_dir, *device;
     const char *const *sets;
     int32_t set_count;
