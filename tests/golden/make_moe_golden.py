@@ -6,14 +6,16 @@
 
 The models are called, with random parameters; nothing is downloaded. Inputs and parameters are float32 numbers; the
 modules run in float64, and round to float32 where their code asks for it (norms, softmax, rotations, the loss). A case
-is drawn again until float32 cannot change a choice of experts and costs the gradients at most LARGEST_FLOAT32_ERROR.
+is drawn again until float32 cannot change a choice of experts and costs the gradients at most LARGEST_FLOAT32_ERROR;
+for models that also compares the plain implementations of attention and experts (float64) with those the library
+prefers (float32).
 
 Whole models (moe_MODEL): param.*, grad.* under the names of src/model, input, target, logits, loss.total, and loss.aux
-(before its coefficient) where the model has one; per MoE layer index.N and weight.N, the experts chosen, best first, and
-their combine weights, and select_bias.N if the router has one. The metadata is the model's configuration under
+(before its coefficient) where the model has one; per MoE layer index.N and weight.N, the experts chosen, best first,
+and their combine weights, and select_bias.N if the router has one. The metadata is the model's configuration under
 transformers' own names. Blocks (moe_block_NAME): x, dy, param.*, select_bias once; per case CASE.y, .dx, .grad.*,
-.index, .weight, .load. Balance loss (moe_balance): x.N and w.N of each layer once; per K CASE.pooled over all layers with
-its gradients .dx.N and .dw.N, and CASE.per_layer, the sum of each layer's own.
+.index, .weight, .load. Balance loss (moe_balance): x.N and w.N of each layer once; per K CASE.pooled over all layers
+with its gradients .dx.N and .dw.N, and CASE.per_layer, the sum of each layer's own.
 """
 import importlib.metadata
 import json
@@ -43,11 +45,12 @@ import transformers
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3MoE
 from transformers.models.olmoe.modeling_olmoe import OlmoeSparseMoeBlock, load_balancing_loss_func
 
-from make_golden import LARGEST_FLOAT32_ERROR, save
+from make_golden import save
 
+LARGEST_FLOAT32_ERROR = 1e-6  # of a gradient, in transformers
 SMALLEST_GAP = 1e-3  # between two selection scores whose order decides, as a share of the larger
 BATCH, SEQ = 3, 9
-COMMON = {"vocab_size": 29, "hidden_size": 16, "num_hidden_layers": 2, "max_position_embeddings": 32,
+COMMON = {"vocab_size": 29, "hidden_size": 12, "num_hidden_layers": 2, "max_position_embeddings": 32,
           "tie_word_embeddings": False, "pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
 ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 
@@ -56,19 +59,23 @@ MODELS = {  # name: class of the configuration, class of the model, options
         "intermediate_size": 20, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 10,
         "rms_norm_eps": 1e-6, "rope_parameters": ROPE}),
     "mixtral": (transformers.MixtralConfig, transformers.MixtralForCausalLM, {
-        "intermediate_size": 6, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 6,
+        "intermediate_size": 8, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 6,
         "rms_norm_eps": 1e-5, "rope_parameters": ROPE | {"rope_theta": 5e5}, "num_local_experts": 8,
         "num_experts_per_tok": 2, "router_aux_loss_coef": 0.05, "output_router_logits": True}),
     "olmoe_top1": (transformers.OlmoeConfig, transformers.OlmoeForCausalLM, {
-        "intermediate_size": 6, "num_attention_heads": 2, "num_key_value_heads": 2, "rms_norm_eps": 1e-5,
+        "intermediate_size": 8, "num_attention_heads": 2, "num_key_value_heads": 2, "rms_norm_eps": 1e-5,
         "rope_parameters": ROPE, "num_experts": 8, "num_experts_per_tok": 1, "norm_topk_prob": False,
         "router_aux_loss_coef": 0.01, "output_router_logits": True}),
+    "olmoe_top1_sum1": (transformers.OlmoeConfig, transformers.OlmoeForCausalLM, {
+        "intermediate_size": 8, "num_attention_heads": 2, "num_key_value_heads": 2, "rms_norm_eps": 1e-5,
+        "rope_parameters": ROPE, "num_experts": 8, "num_experts_per_tok": 1, "norm_topk_prob": True,
+        "router_aux_loss_coef": 1.0, "output_router_logits": True}),
     "olmoe_top4": (transformers.OlmoeConfig, transformers.OlmoeForCausalLM, {
-        "intermediate_size": 6, "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5,
+        "intermediate_size": 8, "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5,
         "rope_parameters": ROPE, "num_experts": 8, "num_experts_per_tok": 4, "norm_topk_prob": False,
         "router_aux_loss_coef": 0.1, "output_router_logits": True}),
     "glm4": (transformers.Glm4MoeConfig, transformers.Glm4MoeForCausalLM, {
-        "intermediate_size": 20, "moe_intermediate_size": 6, "num_attention_heads": 2, "num_key_value_heads": 1,
+        "intermediate_size": 20, "moe_intermediate_size": 8, "num_attention_heads": 2, "num_key_value_heads": 1,
         "head_dim": 8, "rms_norm_eps": 1e-6, "rope_parameters": ROPE | {"partial_rotary_factor": 1.0},
         "use_qk_norm": False, "attention_bias": False, "n_routed_experts": 8, "n_shared_experts": 2,
         "num_experts_per_tok": 3, "n_group": 1, "topk_group": 1, "norm_topk_prob": True,
@@ -187,10 +194,12 @@ def float32_error(single, double):
                for key, value in double.items() if value.norm() > 1e-6 * largest)
 
 
-def build_model(name):
+def build_model(name, dtype):
+    """In float64 the plain implementations of attention and experts, in float32 those that the library prefers."""
     config_class, model_class, options = MODELS[name]
     config = config_class(**COMMON, **options)
-    config._attn_implementation = config._experts_implementation = "eager"
+    if dtype == torch.float64:
+        config._attn_implementation = config._experts_implementation = "eager"
     model = model_class(config)
     if name.startswith("olmoe"):  # this project's attention normalises neither queries nor keys
         for layer in model.model.layers:
@@ -199,7 +208,7 @@ def build_model(name):
 
 
 def run_model(name, values, dtype, tokens, targets):
-    model = load(build_model(name), values, dtype)
+    model = load(build_model(name, dtype), values, dtype)
     routes = Routes(model)
     out = model(input_ids=tokens, labels=targets, shift_labels=targets, use_cache=False)
     out.loss.backward()
@@ -209,7 +218,7 @@ def run_model(name, values, dtype, tokens, targets):
 def model_golden(name, seed):
     """The tensors of one model, or None if a choice is too close to call or float32 cannot do."""
     generator = torch.Generator().manual_seed(seed)
-    values = draw(build_model(name), generator)
+    values = draw(build_model(name, torch.float32), generator)
     ids = torch.randint(COMMON["vocab_size"], (BATCH, SEQ + 1), generator=generator)
     tokens, targets = ids[:, :-1], ids[:, 1:].contiguous()
     model, routes, out = run_model(name, values, torch.float64, tokens, targets)
