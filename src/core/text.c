@@ -40,6 +40,20 @@ void text_append_bytes(struct text *t, const char *bytes, size_t size) {
     t->data[t->length] = 0;
 }
 
+void text_append_printable(struct text *t, const char *utf8, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char c = (unsigned char)utf8[i];
+        const unsigned char next = i + 1 < size ? (unsigned char)utf8[i + 1] : 0;
+        if (c == '\t') {
+            text_append_bytes(t, " ", 1);
+        } else if (c == 0xc2 && next >= 0x80 && next < 0xa0) { /* U+0080 to U+009F */
+            i++;
+        } else if (c == '\n' || (c >= 0x20 && c != 0x7f)) {
+            text_append_bytes(t, utf8 + i, 1);
+        }
+    }
+}
+
 void text_append_quoted(struct text *t, const char *string) {
     text_append_bytes(t, "\"", 1);
     for (const char *p = string; *p != 0; p++) {

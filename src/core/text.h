@@ -16,6 +16,10 @@ struct text {
 void text_append(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void text_append_bytes(struct text *t, const char *bytes, size_t size);
 
+/* Appends UTF-8 text without its control characters, which a terminal might obey; newlines stay, a tab
+ * becomes a space. */
+void text_append_printable(struct text *t, const char *utf8, size_t size);
+
 /* Appends a string in double quotes, escaped as JSON and TOML both read it. */
 void text_append_quoted(struct text *t, const char *string);
 
