@@ -109,9 +109,9 @@ out:
     return status;
 }
 
-/* Trains what is missing, or prints the plan. */
+/* Trains what is missing, or prints the plan. *out_reportable: runs were made, even if not all. */
 static moe_status train(struct sweep_arguments *a, const struct lr_sweep_settings *settings,
-                        const char *experiment, moe_err *err) {
+                        const char *experiment, bool *out_reportable, moe_err *err) {
     moe_status status = MOE_OK;
     struct plan plan = {0};
     char sets[LR_SWEEP_SETS][LR_SWEEP_SET_CHARS];
@@ -131,7 +131,8 @@ static moe_status train(struct sweep_arguments *a, const struct lr_sweep_setting
     if (c->plan_only) {
         suite_command_print_plan(&plan);
     } else {
-        moe_try(suite_command_train(c, &plan, err));
+        status = suite_command_train(c, &plan, err);
+        *out_reportable = status != MOE_EINTERRUPTED;
     }
 out:
     plan_free(&plan);
@@ -232,35 +233,51 @@ static void print_report(const struct sweep_arguments *a, const char *experiment
     print_suggestion(s);
 }
 
-/* Reads what is there; with settings, MOE_EMISMATCH if it was trained over other steps. */
 static moe_status read_sweep(const struct sweep_arguments *a, const char *experiment,
-                             const struct lr_sweep_settings *settings, struct lr_sweep_run **runs,
-                             int32_t *count, moe_err *err) {
+                             struct lr_sweep_run **runs, int32_t *count, moe_err *err) {
+    const struct plan_request *r = &a->command.request;
+    return lr_sweep_read(r->runs_dir, r->tier, r->suite, experiment, r->protocol, runs, count, err);
+}
+
+/* MOE_EMISMATCH if what is there was trained over other steps. */
+static moe_status check_length(const struct sweep_arguments *a, const char *experiment,
+                               const struct lr_sweep_settings *settings, moe_err *err) {
     moe_status status = MOE_OK;
     const struct plan_request *r = &a->command.request;
-    free(*runs);
-    *runs = NULL;
-    *count = 0;
-    moe_try(lr_sweep_read(r->runs_dir, r->tier, r->suite, experiment, r->protocol, runs, count, err));
-    if (settings == NULL || *count == 0) goto out;
-    moe_check(
-        (*runs)[0].max_steps == settings->steps && (*runs)[0].warmup_steps == settings->warmup_steps, err,
-        MOE_EMISMATCH,
-        "%s/%s/%s/" LR_SWEEP_FOLDER " has runs of %s with %lld steps, %lld of them warm-up, not %lld and "
-        "%lld: delete them, or choose another --runs-dir",
-        r->runs_dir, r->tier, r->suite, experiment, (long long)(*runs)[0].max_steps,
-        (long long)(*runs)[0].warmup_steps, (long long)settings->steps, (long long)settings->warmup_steps);
+    struct lr_sweep_run *runs = NULL;
+    int32_t count = 0;
+    moe_try(read_sweep(a, experiment, &runs, &count, err));
+    moe_check(count == 0 ||
+                  (runs[0].max_steps == settings->steps && runs[0].warmup_steps == settings->warmup_steps),
+              err, MOE_EMISMATCH,
+              "%s/%s/%s/" LR_SWEEP_FOLDER
+              " has runs of %s with %lld steps, %lld of them warm-up, not %lld and "
+              "%lld: delete them, or choose another --runs-dir",
+              r->runs_dir, r->tier, r->suite, experiment, (long long)runs[0].max_steps,
+              (long long)runs[0].warmup_steps, (long long)settings->steps, (long long)settings->warmup_steps);
 out:
+    free(runs);
+    return status;
+}
+
+static moe_status report(const struct sweep_arguments *a, const char *experiment, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct lr_sweep_summary summary;
+    struct lr_sweep_run *runs = NULL;
+    int32_t count = 0;
+    moe_try(read_sweep(a, experiment, &runs, &count, err));
+    moe_try(lr_sweep_summarize(runs, count, &summary, err));
+    print_report(a, experiment, runs, &summary);
+out:
+    free(runs);
     return status;
 }
 
 moe_status cmd_lr_sweep(int argc, char **argv, moe_err *err) {
     moe_status status = MOE_OK;
     struct lr_sweep_settings settings;
-    struct lr_sweep_summary summary;
-    struct lr_sweep_run *runs = NULL;
-    int32_t count = 0;
     char experiment[EXPERIMENT_NAME_MAX];
+    bool reportable = true;
     struct sweep_arguments a = {.command = suite_command_defaults(err), .steps = -1, .warmup_steps = -1};
     const struct argp_child children[] = {{&suite_command_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {
@@ -281,14 +298,16 @@ moe_status cmd_lr_sweep(int argc, char **argv, moe_err *err) {
     moe_try(settle_name(&a, experiment, err));
     if (!a.report_only) {
         moe_try(settle(&a, &settings, err));
-        moe_try(read_sweep(&a, experiment, &settings, &runs, &count, err));
-        moe_try(train(&a, &settings, experiment, err));
-        if (a.command.plan_only) goto out;
+        moe_try(check_length(&a, experiment, &settings, err));
+        reportable = false;
+        status = train(&a, &settings, experiment, &reportable, err);
     }
-    moe_try(read_sweep(&a, experiment, NULL, &runs, &count, err));
-    moe_try(lr_sweep_summarize(runs, count, &summary, err));
-    print_report(&a, experiment, runs, &summary);
+    if (reportable && status == MOE_OK) {
+        moe_try(report(&a, experiment, err));
+    } else if (reportable) {
+        moe_err unused = {0}; /* the failure of the training is what counts */
+        report(&a, experiment, &unused);
+    }
 out:
-    free(runs);
     return status;
 }
