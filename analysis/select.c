@@ -56,22 +56,49 @@ static size_t run_bytes(const struct run_info *info) {
     return rows + 65536;
 }
 
+/* What a path leads to, whichever path it is. */
+struct file_id {
+    dev_t device;
+    ino_t inode;
+};
+
 /* Paths being gathered. */
 struct path_list {
     char **paths;
-    struct {
-        dev_t device;
-        ino_t inode;
-    } * files;
+    struct file_id *files;
     int32_t count, capacity;
+    struct file_id *folders; /* that have been looked into */
+    int32_t folder_count, folder_capacity;
     bool live;
 };
+
+static bool is_among(const struct file_id *ids, int32_t count, const struct stat *st) {
+    for (int32_t i = 0; i < count; i++)
+        if (ids[i].device == st->st_dev && ids[i].inode == st->st_ino) return true;
+    return false;
+}
+
+/* Notes a folder; *out_new is false where symbolic links lead to one for the second time. */
+static moe_status enter_folder(struct path_list *list, const struct stat *st, bool *out_new, moe_err *err) {
+    moe_status status = MOE_OK;
+    *out_new = !is_among(list->folders, list->folder_count, st);
+    if (!*out_new) goto out;
+    if (list->folder_count == list->folder_capacity) {
+        const int32_t capacity = list->folder_capacity == 0 ? 16 : 2 * list->folder_capacity;
+        struct file_id *folders = realloc(list->folders, (size_t)capacity * sizeof *folders);
+        moe_check(folders != NULL, err, MOE_ENOMEM, "cannot allocate a list of %d folders", capacity);
+        list->folders = folders;
+        list->folder_capacity = capacity;
+    }
+    list->folders[list->folder_count++] = (struct file_id){st->st_dev, st->st_ino};
+out:
+    return status;
+}
 
 /* Adds a path unless the same file is in the list already. */
 static moe_status add_path(struct path_list *list, const char *path, const struct stat *st, moe_err *err) {
     moe_status status = MOE_OK;
-    for (int32_t i = 0; i < list->count; i++)
-        if (list->files[i].device == st->st_dev && list->files[i].inode == st->st_ino) return MOE_OK;
+    if (is_among(list->files, list->count, st)) return MOE_OK;
     if (list->count == list->capacity) {
         const int32_t capacity = list->capacity == 0 ? 64 : 2 * list->capacity;
         void *paths = realloc(list->paths, (size_t)capacity * sizeof *list->paths);
@@ -84,9 +111,7 @@ static moe_status add_path(struct path_list *list, const char *path, const struc
     }
     list->paths[list->count] = strdup(path);
     moe_check(list->paths[list->count] != NULL, err, MOE_ENOMEM, "%s: no memory for a path", path);
-    list->files[list->count].device = st->st_dev;
-    list->files[list->count].inode = st->st_ino;
-    list->count++;
+    list->files[list->count++] = (struct file_id){st->st_dev, st->st_ino};
 out:
     return status;
 }
@@ -116,6 +141,7 @@ static moe_status search(struct path_list *list, const char *path, int depth, mo
     int count = 0;
     char *below = NULL;
     struct stat st;
+    bool is_new = false;
     if (depth == 0 && list->live && stat(path, &st) != 0 && errno == ENOENT && ends_with(path, ".h5")) {
         below = live_path(path);
         moe_check(below != NULL, err, MOE_ENOMEM, "%s: no memory for a path", path);
@@ -131,6 +157,8 @@ static moe_status search(struct path_list *list, const char *path, int depth, mo
         status = add_path(list, path, &st, err);
         goto out;
     }
+    moe_try(enter_folder(list, &st, &is_new, err));
+    if (!is_new) goto out;
     moe_check(depth < MAX_DEPTH, err, MOE_EIO, "%s: folders nested deeper than %d", path, MAX_DEPTH);
     count = scandir(path, &entries, visible, alphasort);
     moe_check(count >= 0, err, MOE_EIO, "%s: cannot list the folder: %s", path, strerror(errno));
@@ -165,6 +193,7 @@ moe_status run_paths_find(const char *const *roots, int32_t num_roots, bool live
 out:
     run_paths_free(list.paths, list.count);
     free(list.files);
+    free(list.folders);
     return status;
 }
 

@@ -22,7 +22,8 @@ struct dataset_request {
     enum tokenizer_kind tokenizer;
     const char *tokenizer_file;
     int32_t vocab_size;
-    /* Most tokens used; 0 = all (text only). A split of n tokens has (n - 1) / T sequences. */
+    /* How many are used, and must be there; 0 = all (text only). A split of n tokens has (n - 1) / T
+     * sequences. */
     int64_t train_tokens, validation_tokens;
     int32_t sequence_length; /* T */
     uint64_t seed;

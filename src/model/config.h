@@ -63,7 +63,8 @@ struct moe_config {
     double z_coeff;         /* router z-loss (ST-MoE) */
     double capacity_factor; /* 0 = dropless; capacity = floor(rows K / E * factor), training only */
     enum drop_name drop_policy;
-    double expert_dropout;  /* probability that an expert sits out a training step (at least K stay) */
+    double expert_dropout;  /* probability that an expert sits out a training step (at least K stay; all of
+                               them in dense epochs) */
     double expert_lr_scale; /* learning rate of expert parameters relative to the rest */
     int32_t dense_epochs;   /* dense-to-sparse: epochs at the start in which every token uses all experts */
 };

@@ -31,7 +31,7 @@ struct data_config {
     int32_t num_validation_files;
     enum tokenizer_name tokenizer;
     char tokenizer_file[256]; /* sentencepiece model, relative to --data-dir or to the suite's folder */
-    int64_t train_tokens, validation_tokens; /* most tokens used; 0 = all (text only) */
+    int64_t train_tokens, validation_tokens; /* used, and must be there; 0 = all (text only) */
     int32_t sequence_length;
     uint64_t seed; /* of generated corpora; runs of one experiment with different train.seed share the data */
 };

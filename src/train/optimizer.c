@@ -75,10 +75,11 @@ void optimizer_free(struct optimizer *o) {
     memset(o, 0, sizeof *o);
 }
 
-/* The first parameter that holds a gradient which is not finite. */
+/* Where the backward pass first came to a gradient that is not finite: parameters are declared in forward
+ * order, so it is the last such one. Everything before it got its gradient through this layer. */
 static const char *find_bad_gradient(const struct optimizer *o) {
     const struct params *params = o->params;
-    for (int32_t i = 0; i < params->count; i++) {
+    for (int32_t i = params->count - 1; i >= 0; i--) {
         const struct param *p = &params->items[i];
         if (params->dev->ops->find_nonfinite(params->dev, params->grads + p->offset, p->count) >= 0)
             return p->name;
@@ -100,7 +101,8 @@ moe_status optimizer_norms(struct optimizer *o, int64_t step, struct gradient_no
     norms->router = sqrt(router);
     moe_check(
         isfinite(norms->total), err, MOE_ENUMERIC,
-        "step %lld: the gradient is not finite; first such tensor: %s. Lower train.lr or set train.clip",
+        "step %lld: the gradient is not finite; going backward from the loss, the first such tensor is %s. "
+        "Lower train.lr or set train.clip",
         (long long)step, find_bad_gradient(o));
     if (norms->expert == NULL) goto out;
     for (size_t c = 0; c < cells; c++) {

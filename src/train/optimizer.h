@@ -29,8 +29,8 @@ moe_status optimizer_create(struct optimizer *o, const struct experiment *e, str
                             moe_err *err);
 void optimizer_free(struct optimizer *o);
 
-/* Measures the gradients. MOE_ENUMERIC if their norm is not finite: names the step and the first such
- * parameter. */
+/* Measures the gradients. MOE_ENUMERIC if their norm is not finite: names the step and, of such
+ * parameters, the one nearest to the loss. */
 moe_status optimizer_norms(struct optimizer *o, int64_t step, struct gradient_norms *norms, moe_err *err);
 
 /* One AdamW step (1-based step number) at learning rate lr, with gradients scaled to norm `clip` if they

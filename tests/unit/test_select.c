@@ -434,6 +434,32 @@ static void test_verify_and_diff(void **state) {
     run_reader_close(a);
 }
 
+/* Links in circles are followed once, and what they lead to is listed once. */
+static void test_links(void **state) {
+    (void)state;
+    static const char *const links[] = {"circle", "circle2", "circle3", "desk/up", "smoke/across"};
+    const char *const roots[] = {root};
+    char **paths = NULL, path[128], folder[128];
+    int32_t count = 0, again = 0;
+    ok(run_paths_find(roots, 1, false, &paths, &count, NULL));
+    run_paths_free(paths, count);
+    snprintf(folder, sizeof folder, "%s/desk", root);
+    mkdir(folder, 0777);
+    for (int i = 0; i < 5; i++) {
+        snprintf(path, sizeof path, "%s/%s", root, links[i]);
+        assert_int_equal(symlink(i < 4 ? root : folder, path), 0);
+    }
+    ok(run_paths_find(roots, 1, false, &paths, &again, NULL));
+    assert_int_equal(again, count);
+    for (int32_t i = 1; i < again; i++)
+        assert_string_not_equal(paths[i], paths[i - 1]);
+    run_paths_free(paths, again);
+    for (int i = 0; i < 5; i++) {
+        snprintf(path, sizeof path, "%s/%s", root, links[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_and_tier),    cmocka_unit_test(test_bad_selections),
@@ -441,7 +467,7 @@ int main(void) {
         cmocka_unit_test(test_used_runs),         cmocka_unit_test(test_series),
         cmocka_unit_test(test_series_over_seeds), cmocka_unit_test(test_measures),
         cmocka_unit_test(test_unknown_measures),  cmocka_unit_test(test_report),
-        cmocka_unit_test(test_verify_and_diff),
+        cmocka_unit_test(test_verify_and_diff),   cmocka_unit_test(test_links),
     };
     return cmocka_run_group_tests(tests, write_runs, remove_runs);
 }
