@@ -61,8 +61,16 @@ static void scale_of_axis(struct axis_scale *scale, const struct plot_axis *axis
     } else if (axis->log) {
         axis_log(scale, low, high, axis->min, axis->max, target);
     } else {
-        axis_linear(scale, low, high, axis->min, axis->max, axis->whole, target);
+        const double beyond = axis->room ? 1e-9 * (high - low) : 0.0;
+        axis_linear(scale, low - beyond, high + beyond, axis->min, axis->max, axis->whole, target);
     }
+}
+
+static int32_t labelled_ticks(const struct axis_scale *scale) {
+    int32_t count = 0;
+    for (int32_t i = 0; i < scale->num_ticks; i++)
+        count += scale->ticks[i].label[0] != '\0';
+    return count;
 }
 
 /* Ticks of an axis that runs to the right, as many as fit without touching. */
@@ -70,7 +78,7 @@ static void scale_across(const struct plot_fonts *fonts, struct axis_scale *scal
                          const struct plot_axis *axis, double low, double high, double width) {
     for (int32_t target = (int32_t)(width / 30.0); target >= 2; target--) {
         scale_of_axis(scale, axis, low, high, target);
-        if (axis->names != NULL || (widest_label(fonts, axis, scale) + 12.0) * scale->num_ticks <= width)
+        if (axis->names != NULL || (widest_label(fonts, axis, scale) + 12.0) * labelled_ticks(scale) <= width)
             return;
     }
     scale_of_axis(scale, axis, low, high, 2);
