@@ -18,7 +18,6 @@ transformers' own names. Blocks (moe_block_NAME): x, dy, param.*, select_bias on
 with its gradients .dx.N and .dw.N, and CASE.per_layer, the sum of each layer's own.
 """
 import importlib.metadata
-import json
 import math
 import os
 import pathlib
@@ -256,13 +255,15 @@ def write_models():
         save(f"moe_{name}", tensors, COMMON | MODELS[name][2] | {"seed": seed})
 
 
-def run_block(name, options, values, dtype, x, dy):
+def build_block(name, options):
     block_class, config_class, common, _ = BLOCKS[name]
     config = config_class(hidden_size=BLOCK_HIDDEN, **common, **options)
     config._experts_implementation = "eager"
-    block = load(block_class(config), values, dtype) if values is not None else block_class(config)
-    if values is None:
-        return block
+    return block_class(config)
+
+
+def run_block(name, options, values, dtype, x, dy):
+    block = load(build_block(name, options), values, dtype)
     routes, x = Routes(block), x.to(dtype, copy=True).requires_grad_()
     y = block(x)
     y.backward(dy.to(dtype))
@@ -274,7 +275,7 @@ def block_golden(name, seed):
     """All cases of one block, with the same parameters and inputs; None if one of them is no good."""
     generator = torch.Generator().manual_seed(seed)
     cases = BLOCKS[name][3]
-    values = draw(run_block(name, next(iter(cases.values())), None, None, None, None), generator)
+    values = draw(build_block(name, next(iter(cases.values()))), generator)
     x = torch.randn(*BLOCK_ROWS, BLOCK_HIDDEN, generator=generator)
     dy = torch.randn(*BLOCK_ROWS, BLOCK_HIDDEN, generator=generator)
     bias = values.get("gate.e_score_correction_bias")
