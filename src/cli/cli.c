@@ -51,6 +51,18 @@ out:
     return status;
 }
 
+moe_status cli_real(const char *option, const char *text, double least, double most, double *out,
+                    moe_err *err) {
+    moe_status status = MOE_OK;
+    char *end = NULL;
+    const double value = strtod(text, &end);
+    moe_check(end != text && *end == '\0' && value >= least && value <= most, err, MOE_EUSAGE,
+              "%s wants a number from %g to %g, not '%s'", option, least, most, text);
+    *out = value;
+out:
+    return status;
+}
+
 const char *cli_suites_dir(void) {
     const char *dir = getenv("MOE_SUITES");
     if (dir != NULL && dir[0] != '\0') return dir;

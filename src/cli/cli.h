@@ -11,6 +11,7 @@
 moe_status cmd_train(int argc, char **argv, moe_err *err);
 moe_status cmd_suite(int argc, char **argv, moe_err *err);
 moe_status cmd_lr_sweep(int argc, char **argv, moe_err *err);
+moe_status cmd_generate(int argc, char **argv, moe_err *err);
 moe_status cmd_data(int argc, char **argv, moe_err *err);
 moe_status cmd_import(int argc, char **argv, moe_err *err);
 moe_status cmd_export(int argc, char **argv, moe_err *err);
@@ -24,9 +25,11 @@ void cli_catch_signals(void);
 /* argp_parse with "moe NAME" as the program's name; MOE_EUSAGE (argp has printed why) or exits for --help. */
 moe_status cli_parse(const struct argp *argp, int argc, char **argv, void *input, moe_err *err);
 
-/* Whole numbers and choices of options; failures name the option. */
+/* Numbers of options; failures name the option. */
 moe_status cli_integer(const char *option, const char *text, long long least, long long most, long long *out,
                        moe_err *err);
+moe_status cli_real(const char *option, const char *text, double least, double most, double *out,
+                    moe_err *err);
 
 /* The folder with the suites: $MOE_SUITES, else runs/suites below the current folder, else the source tree's.
  */

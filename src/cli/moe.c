@@ -17,6 +17,7 @@ static const struct command commands[] = {
     {"train", "train one experiment of a suite, or go on with it", cmd_train},
     {"suite", "train everything of a suite that is missing", cmd_suite},
     {"lr-sweep", "train an experiment for a few steps at each of many learning rates", cmd_lr_sweep},
+    {"generate", "write text with trained models, side by side", cmd_generate},
     {"data", "list, describe and fetch data sets", cmd_data},
     {"import", "turn a model of Hugging Face transformers or llama2.c into a model file", cmd_import},
     {"export", "turn a model file into a folder for Hugging Face transformers", cmd_export},
