@@ -4,7 +4,8 @@
 
 #include "cli/suite_command.h"
 
-enum { KEY_PROTOCOL = 'p', KEY_ONLY = 'o', KEY_SHARD = 256, KEY_KEEP_MODELS };
+/* --only has no letter: -o is the output of other commands */
+enum { KEY_PROTOCOL = 'p', KEY_ONLY = 256, KEY_SHARD, KEY_KEEP_MODELS };
 
 static const struct argp_option options[] = {
     {"protocol", KEY_PROTOCOL, "NAME", 0, "as-published or corrected (default: both)", 0},

@@ -86,10 +86,19 @@ static const char *state_name(enum run_state state) {
     return state == RUN_COMPLETE ? "complete" : state == RUN_RESUMABLE ? "resumable" : "missing";
 }
 
+/* A number of a column, "?" where it is not known. */
+static void print_cell(int width, double value, bool known) {
+    if (known)
+        printf(" %*.3f", width, value);
+    else
+        printf(" %*s", width, "?");
+}
+
 /* Hours at a stated speed are a guess; the FLOPs are not. */
 void suite_command_print_plan(const struct plan *plan) {
     const double guess_gflops = 100;
     double hours = 0;
+    int32_t unknown = 0;
     printf("%-44s %-9s %11s %11s %9s %9s %8s\n", "run", "state", "parameters", "active", "PFLOP", "memory",
            "hours*");
     for (int32_t i = 0; i < plan->count; i++) {
@@ -98,14 +107,19 @@ void suite_command_print_plan(const struct plan *plan) {
         char name[2 * EXPERIMENT_NAME_MAX];
         snprintf(name, sizeof name, "%s.%s.s%llu", r->experiment->name, r->experiment->protocol,
                  (unsigned long long)r->experiment->train.seed);
-        printf("%-44s %-9s %11lld %11lld %9.3f %5lld MiB %8.3f\n", name, state_name(r->state),
-               (long long)r->counts.total, (long long)r->counts.active, r->flops * 1e-15,
-               (long long)(r->memory >> 20), h);
-        if (r->state != RUN_COMPLETE) hours += h;
+        printf("%-44s %-9s %11lld %11lld", name, state_name(r->state), (long long)r->counts.total,
+               (long long)r->counts.active);
+        print_cell(9, r->flops * 1e-15, r->tokens > 0);
+        printf(" %5lld MiB", (long long)(r->memory >> 20));
+        print_cell(8, h, r->tokens > 0);
+        printf("\n");
+        if (r->state == RUN_COMPLETE) continue;
+        hours += h;
+        unknown += r->tokens <= 0;
     }
-    printf("\n%d runs; what is missing: %.2f core hours\n* of one core at %.0f GFLOP/s, all epochs, no early "
-           "stop\n",
-           plan->count, hours, guess_gflops);
+    printf("\n%d runs; what is missing: %.2f core hours", plan->count, hours);
+    if (unknown > 0) printf(" and %d runs over all of a text (?), whose length is not known before", unknown);
+    printf("\n* of one core at %.0f GFLOP/s, all epochs, no early stop\n", guess_gflops);
 }
 
 moe_status suite_command_train(const struct suite_command *command, const struct plan *plan, moe_err *err) {

@@ -67,4 +67,10 @@ for i in 1 2 3; do train "$work/c/$i.h5" >"$work/$i.log" & done
 wait
 for i in 1 2 3; do [ "$(cat "$work/$i.log")" = "$first" ] || fail "process $i: $(cat "$work/$i.log")"; done
 [ "$(ls "$work/c/.tokens")" = "$(ls "$work/a/.tokens")" ] || fail "left behind: $(ls "$work/c/.tokens")"
+plan() { MOE_SUITES=$work/suites "$moe" suite small --plan --seeds 1 "$@" >"$work/log" 2>&1 || fail "$(cat "$work/log")"; }
+plan
+grep -qF "?" "$work/log" && fail "a plan of known length: $(cat "$work/log")"
+plan --set data.train_tokens=0
+grep -qE "^x.* \? +[0-9]+ MiB +\?$" "$work/log" || fail "a text of unknown length: $(cat "$work/log")"
+grep -q "and 1 runs over all of a text" "$work/log" || fail "$(cat "$work/log")"
 echo "ok: $first"

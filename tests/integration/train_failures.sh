@@ -31,6 +31,7 @@ expect "no experiment" 2 "SUITE/EXPERIMENT" train
 expect "no such option" 2 "bogus" train --bogus
 expect "no such command" 2 "no command 'trian'" trian
 expect "a thread count that is none" 2 "threads wants a whole number" "${top2[@]}" --threads many
+expect "a letter of another command" 2 "invalid option -- 'o'" suite moe-vs-dense -o dense --plan
 expect "a shard that is none" 2 "shard wants I/N" suite moe-vs-dense --shard 3/2
 expect "a device that is not in this build or machine" 1 "cuda" "${top2[@]}" --device cuda
 expect "a device nobody knows" 1 "tpu" "${top2[@]}" --device tpu
