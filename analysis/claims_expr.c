@@ -9,7 +9,7 @@
 #include "core/text.h"
 
 #define MAX_DEPTH     64 /* parentheses and signs inside each other */
-#define MAX_ARGUMENTS 16
+#define MAX_ARGUMENTS 32
 
 struct vector {
     double *v;
@@ -165,7 +165,7 @@ static const struct {
     {"min", smallest, false},    {"max", largest, false}, {"sum", sum, false},
     {"mean", stats_mean, false}, {"sd", stats_sd, false}, {"corr", correlation, false},
     {"count", count, true},      {"first", first, true},  {"last", last, true},
-    {"argmin", argmin, true},    {"slope", slope, true},  {"entropy", entropy, true},
+    {"argmin", argmin, true},    {"slope", slope, false}, {"entropy", entropy, true},
 };
 
 /* Functions of each element. */
@@ -190,6 +190,27 @@ static moe_status tail(const struct vector *args, struct vector *out, moe_err *e
     if (out->n > 0) memcpy(out->v, args[0].v + start, (size_t)out->n * sizeof *out->v);
 out:
     return status;
+}
+
+/* part(v, a, b): the elements from a share a of the length to a share b. */
+static moe_status part(const struct vector *args, struct vector *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    const double low = fmin(fmax(args[1].v[0], 0.0), 1.0);
+    const double high = fmin(fmax(args[2].v[0], low), 1.0);
+    const int32_t start = (int32_t)floor(low * args[0].n + 0.5);
+    const int32_t end = (int32_t)floor(high * args[0].n + 0.5);
+    moe_try(vector_new(out, end - start, err));
+    if (out->n > 0) memcpy(out->v, args[0].v + start, (size_t)out->n * sizeof *out->v);
+out:
+    return status;
+}
+
+/* The share of the elements that pass before one is at most the limit; 1 if none is. */
+static double reach(const struct vector *x, double limit) {
+    int32_t passed = 0;
+    while (passed < x->n && !(x->v[passed] <= limit))
+        passed++;
+    return x->n > 0 ? (double)passed / x->n : NAN;
 }
 
 /* steps(v): the change from each element to the next. */
@@ -230,6 +251,17 @@ static moe_status call(const struct parser *p, const char *name, const struct ve
     if (strcmp(name, "from") == 0) {
         moe_try(wants(p, name, n == 2 && (scan || args[1].n == 1), "a vector and a number", err));
         status = tail(args, out, err);
+        goto out;
+    }
+    if (strcmp(name, "part") == 0) {
+        moe_try(wants(p, name, n == 3 && (scan || (args[1].n == 1 && args[2].n == 1)),
+                      "a vector and two shares", err));
+        status = part(args, out, err);
+        goto out;
+    }
+    if (strcmp(name, "reach") == 0) {
+        moe_try(wants(p, name, n == 2 && (scan || args[1].n == 1), "a vector and a number", err));
+        status = vector_number(out, reach(&args[0], args[1].v[0]), err);
         goto out;
     }
     if (strcmp(name, "steps") == 0) {

@@ -10,9 +10,10 @@
  * '.', may end in [] and may go on with @EXPERIMENT or @"EXPERIMENT"; what they mean is the caller's
  * (claims_names.h). Functions: ln exp sqrt abs (each element); min max sum mean sd (all elements of all
  * arguments); count(v), first(v), last(v); argmin(v), counted from 1; from(v, k), the elements from the k-th
- * on; slope(v), least squares over the index; inside(v, low, high), the share of elements between the two;
- * entropy(v), -sum p ln p of v / sum(v). A number that does not exist (mean of nothing, slope of one element)
- * is NaN.
+ * on; part(v, a, b), those from a share a of the length to a share b; reach(v, x), the share of the elements
+ * that pass before one is at most x, 1 if none is; slope(...), least squares over the index; inside(v, low,
+ * high), the share of elements between the two; entropy(v), -sum p ln p of v / sum(v). A number that does not
+ * exist (mean of nothing, slope of one element) is NaN.
  */
 #ifndef ANALYSIS_CLAIMS_EXPR_H
 #define ANALYSIS_CLAIMS_EXPR_H

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/load_change.h"
 #include "analysis/measures.h"
 #include "analysis/series.h"
 #include "core/text.h"
@@ -119,6 +120,53 @@ out:
     return status;
 }
 
+/* Which layers ".shallow" and so on stand for. */
+enum layer_group { LAYERS_SHALLOW = 0, LAYERS_DEEP, LAYERS_LEAST, LAYERS_MOST, LAYER_GROUPS };
+static const char *const layer_groups[LAYER_GROUPS] = {"shallow", "deep", "least", "most"};
+
+/* Adds a layer's series to the group's, position by position. */
+static moe_status join_layer(struct series *all, const struct series *one, enum layer_group group,
+                             const char *path, moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_check(one->n == all->n, err, MOE_EFORMAT, "%s: layers with %d and %d values", path, all->n, one->n);
+    for (int32_t i = 0; i < all->n; i++)
+        all->y[i] = group == LAYERS_LEAST  ? fmin(all->y[i], one->y[i])
+                    : group == LAYERS_MOST ? fmax(all->y[i], one->y[i])
+                                           : all->y[i] + one->y[i];
+out:
+    return status;
+}
+
+/* A series by layer over a group of layers: the mean of the first or the last half of those that route, or
+ * the least or the most of any, position by position. */
+static moe_status series_of_layers(struct run_list *runs, const struct run_file *file, const char *stem,
+                                   enum layer_group group, struct series *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct run_reader *reader = NULL;
+    struct series one = {0};
+    char name[EXPR_NAME_MAX];
+    const int32_t layers = file->info.axes.moe_layers;
+    const int32_t half = layers > 1 ? layers / 2 : layers;
+    const int32_t begin = group == LAYERS_DEEP ? layers - half : 0;
+    const int32_t end = group == LAYERS_SHALLOW ? half : layers;
+    moe_check(layers > 0, err, MOE_ENOTFOUND, "%s: %s.%s: the model has no router", file->path, stem,
+              layer_groups[group]);
+    for (int32_t row = begin; row < end; row++) {
+        moe_try(run_list_reader(runs, file, &reader, err));
+        snprintf(name, sizeof name, "%.*s.%d", EXPR_NAME_MAX - 16, stem,
+                 run_reader_layer_number(reader, row));
+        moe_try(series_of_run(runs, file, name, row == begin ? out : &one, err));
+        if (row == begin) continue;
+        moe_try(join_layer(out, &one, group, file->path, err));
+        series_free(&one);
+    }
+    for (int32_t i = 0; i < out->n && group <= LAYERS_DEEP; i++)
+        out->y[i] /= end - begin;
+out:
+    series_free(&one);
+    return status;
+}
+
 /* NAME[]: takes the series' values. */
 static moe_status series_values(struct run_list *runs, const struct run_file *file, const char *name,
                                 double **out_values, int32_t *out_count, moe_err *err) {
@@ -126,12 +174,39 @@ static moe_status series_values(struct run_list *runs, const struct run_file *fi
     struct series series = {0};
     char stem[EXPR_NAME_MAX];
     snprintf(stem, sizeof stem, "%.*s", (int)(strlen(name) - 2), name);
-    moe_try(series_of_run(runs, file, stem, &series, err));
+    char *layers = strchr(stem, '.');
+    int32_t group = LAYER_GROUPS;
+    for (int32_t g = 0; g < LAYER_GROUPS && layers != NULL; g++)
+        if (strcmp(layers + 1, layer_groups[g]) == 0) group = g;
+    if (group < LAYER_GROUPS) {
+        *layers = '\0';
+        moe_try(series_of_layers(runs, file, stem, (enum layer_group)group, &series, err));
+    } else if (strcmp(stem, "load_change") == 0) {
+        moe_try(load_change_of_run(runs, file, &series, err));
+    } else {
+        moe_try(series_of_run(runs, file, stem, &series, err));
+    }
     *out_values = series.y;
     *out_count = series.n;
     series.y = NULL;
 out:
     series_free(&series);
+    return status;
+}
+
+/* config_is.moe.router.sigmoid: 1 if the configuration has this word there, else 0. */
+static moe_status config_is(struct report *report, const struct run_file *file, const char *name, double *out,
+                            moe_err *err) {
+    moe_status status = MOE_OK;
+    bool is = false;
+    char key[EXPR_NAME_MAX];
+    const char *dot = strchr(name, '.');
+    const char *word = dot != NULL ? strchr(dot + 1, '.') : NULL;
+    moe_check(word != NULL, err, MOE_ECONFIG, "config_is.%s: expected config_is.SECTION.KEY.WORD", name);
+    snprintf(key, sizeof key, "%.*s", (int)(word - name), name);
+    moe_try(report_config_is(report, file, key, word + 1, &is, err));
+    *out = is;
+out:
     return status;
 }
 
@@ -146,6 +221,8 @@ static moe_status resolve_run(const struct claim_names *names, const struct run_
     if (strncmp(name, "shares.", 7) == 0) return shares_of(runs, file, name + 7, out_values, out_count, err);
     if (strncmp(name, "rows.", 5) == 0) {
         moe_try(rows_of(runs, file, name + 5, &number, err));
+    } else if (strncmp(name, "config_is.", 10) == 0) {
+        moe_try(config_is(names->report, file, name + 10, &number, err));
     } else if (strncmp(name, "config.", 7) == 0) {
         moe_try(report_config_number(names->report, file, name + 7, &number, err));
     } else if (strcmp(name, "entropy_floor") == 0) {
@@ -156,6 +233,17 @@ static moe_status resolve_run(const struct claim_names *names, const struct run_
     status = one_number(number, out_values, out_count, err);
 out:
     return status;
+}
+
+/* The runs that "EXPERIMENT" or "EXPERIMENT:PROTOCOL" names. */
+static struct run_group group_of(const struct claim_names *names, const char *text, const char *protocol) {
+    char experiment[EXPR_NAME_MAX];
+    const char *colon = strchr(text, ':');
+    snprintf(experiment, sizeof experiment, "%.*s", (int)strcspn(text, ":"), text);
+    struct run_group group =
+        run_list_group(names->report->runs, names->suite, experiment, colon != NULL ? colon + 1 : protocol);
+    group.experiment = text;
+    return group;
 }
 
 static moe_status resolve(void *context, const char *name, double **out_values, int32_t *out_count,
@@ -169,7 +257,7 @@ static moe_status resolve(void *context, const char *name, double **out_values, 
     moe_check(scope->protocol != NULL, err, MOE_ECONFIG, "%s is a number of a run, which has no place here",
               name);
     snprintf(stem, sizeof stem, "%.*s", (int)(at - name), name);
-    const struct run_group group = run_list_group(names->report->runs, names->suite, at + 1, scope->protocol);
+    const struct run_group group = group_of(names, at + 1, scope->protocol);
     for (int32_t i = 0; i < group.n; i++) {
         if (group.files[i].info.seed != scope->seed) continue;
         status = resolve_run(names, &group.files[i], stem, out_values, out_count, err);
@@ -214,7 +302,7 @@ static moe_status find_groups(const struct claim_names *names, const struct expe
     struct text missing = {0};
     const struct run_list *runs = names->report->runs;
     for (int32_t i = 0; i < e->count; i++) {
-        groups[i] = run_list_group(runs, names->suite, e->names[i], protocol);
+        groups[i] = group_of(names, e->names[i], protocol);
         if (groups[i].n == 0) text_append(&missing, "%s%s", missing.length > 0 ? ", " : "", e->names[i]);
     }
     moe_check(missing.length == 0, err, MOE_ENOTFOUND, "%s: no runs of %s %s, tier %s, below %s for: %s",

@@ -2,11 +2,18 @@
  *
  * With an experiment behind '@', a number of the run of one seed:
  *     best_loss@dense, usage_entropy.2@top2     a measure (measures.h)
- *     eval_ce[]@dense, usage_entropy.2[]@top2   a series, one value per epoch (series.h)
+ *     eval_ce[]@dense, usage_entropy.2[]@top2   the values of a series (series.h)
+ *     gini.deep[]@top2                          a series by layer over a group of layers: the mean of the
+ *                                               first half (shallow) or last half (deep) of those that
+ *                                               route, the least or the most of any
+ *     load_change[]@top2                        load that moves from step to step (load_change.h)
  *     shares.2@top2                             each expert's share on the validation split at the end
  *     config.train.batch_size@dense             a number of the configuration
+ *     config_is.moe.router.sigmoid@top2         1 if the configuration has this word there, else
+ *                                               0; true and false are words
  *     rows.routing.expert_updates@top2          rows of the dataset /routing/expert_updates
  *     entropy_floor@dense                       exact entropy of the data's generator; NaN for real text
+ * "EXPERIMENT:PROTOCOL", in quotes, takes runs of that protocol instead of the one that is judged.
  * Without: margin.NAME (paper/claims/margins.toml), audit.GROUP.NAME (audit.h), else a published number or
  * array.
  */

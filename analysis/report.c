@@ -48,11 +48,11 @@ out:
     return status;
 }
 
-moe_status report_config_number(struct report *report, const struct run_file *file, const char *name,
-                                double *out_value, moe_err *err) {
+/* A value of a run's configuration by "section.key"; belongs to *out_config, which the caller releases. */
+static moe_status config_value(struct report *report, const struct run_file *file, const char *name,
+                               json_t **out_config, const json_t **out_value, moe_err *err) {
     moe_status status = MOE_OK;
     struct run_reader *reader = NULL;
-    json_t *config = NULL;
     char section[64];
     const size_t length = strcspn(name, ".");
     moe_check(length < sizeof section && name[length] == '.', err, MOE_EARG, "\"%s\": expected section.key",
@@ -60,11 +60,36 @@ moe_status report_config_number(struct report *report, const struct run_file *fi
     memcpy(section, name, length);
     section[length] = '\0';
     moe_try(run_list_reader(report->runs, file, &reader, err));
-    config = json_loads(run_reader_config_json(reader), 0, NULL);
-    const json_t *value = json_object_get(json_object_get(config, section), name + length + 1);
+    *out_config = json_loads(run_reader_config_json(reader), 0, NULL);
+    *out_value = json_object_get(json_object_get(*out_config, section), name + length + 1);
+out:
+    return status;
+}
+
+moe_status report_config_number(struct report *report, const struct run_file *file, const char *name,
+                                double *out_value, moe_err *err) {
+    moe_status status = MOE_OK;
+    json_t *config = NULL;
+    const json_t *value = NULL;
+    moe_try(config_value(report, file, name, &config, &value, err));
     moe_check(json_is_number(value), err, MOE_ENOTFOUND, "%s: the configuration has no number %s", file->path,
               name);
     *out_value = json_number_value(value);
+out:
+    json_decref(config);
+    return status;
+}
+
+moe_status report_config_is(struct report *report, const struct run_file *file, const char *name,
+                            const char *word, bool *out_is, moe_err *err) {
+    moe_status status = MOE_OK;
+    json_t *config = NULL;
+    const json_t *value = NULL;
+    moe_try(config_value(report, file, name, &config, &value, err));
+    const char *text = json_is_true(value)    ? "true"
+                       : json_is_false(value) ? "false"
+                                              : json_string_value(value);
+    *out_is = text != NULL && strcmp(text, word) == 0;
 out:
     json_decref(config);
     return status;

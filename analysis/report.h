@@ -24,6 +24,11 @@ moe_status report_published(struct report *report, const char *source, struct pu
 moe_status report_config_number(struct report *report, const struct run_file *file, const char *name,
                                 double *out_value, moe_err *err);
 
+/* Whether the configuration has this word ("true", "false" of a switch) there. It has not where a key is left
+ * out, as younger keys are that stand at their default. */
+moe_status report_config_is(struct report *report, const struct run_file *file, const char *name,
+                            const char *word, bool *out_is, moe_err *err);
+
 /* Exact entropy of the data generator in nats per token, the loss that no model can go below on fresh data;
  * NaN if it is not known (real text). */
 moe_status report_entropy_floor(struct report *report, const struct run_file *file, double *out_value,

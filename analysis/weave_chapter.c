@@ -49,6 +49,7 @@ static moe_status replace(struct weaver *weaver, const char *source, const char 
     struct directive directive = {0};
     char place[512];
     int line = 1;
+    bool ends = false;
     for (const char *at = source; *at != '\0';) {
         const char *open = strstr(at, "{{");
         if (open == NULL) {
@@ -61,6 +62,8 @@ static moe_status replace(struct weaver *weaver, const char *source, const char 
         const char *close = strstr(open, "}}");
         snprintf(place, sizeof place, "%s:%d", path, line);
         moe_try(directive_parse(open + 2, (size_t)(close - open) - 2, place, &directive, err));
+        moe_try(directive_ends_chapter(weaver, &directive, out, &ends, err));
+        if (ends) break;
         moe_try(directive_expand(weaver, &directive, out, err));
         directive_free(&directive);
         for (at = close + 2; open < at; open++)

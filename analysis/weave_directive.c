@@ -123,6 +123,23 @@ out:
     return status;
 }
 
+moe_status directive_ends_chapter(struct weaver *w, const struct directive *d, struct text *out,
+                                  bool *out_ends, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct claim_results *all = NULL;
+    const struct run_list *runs = w->report->runs;
+    *out_ends = false;
+    if (strcmp(d->name, "chapter") != 0 || d->count != 1) goto out;
+    moe_try(source_argument(w, d, &all, err));
+    for (int32_t i = 0; i < run_list_count(runs); i++)
+        if (strcmp(run_list_at(runs, i)->info.suite, all->ledger->suite) == 0) goto out;
+    text_append(out, "*This report is made without runs of the suite `%s`; `moe suite %s` trains them.*\n",
+                all->ledger->suite, all->ledger->suite);
+    *out_ends = true;
+out:
+    return status;
+}
+
 /* ---------------------------------------------------------------- the directives */
 
 static moe_status expand_source(struct weaver *w, const struct directive *d, struct text *out, moe_err *err) {
@@ -338,6 +355,7 @@ static const struct {
     moe_status (*expand)(struct weaver *, const struct directive *, struct text *, moe_err *);
 } directives[] = {
     {"source", 1, 1, "SOURCE", expand_source},
+    {"chapter", 1, 1, "SOURCE", expand_source},
     {"number", 2, 3, "EXPRESSION; PROTOCOL; FORMAT", expand_number},
     {"sign", 5, 5, "EXPRESSION; PROTOCOL; BELOW ZERO; ABOVE ZERO; NEITHER", expand_sign},
     {"published", 1, 2, "EXPRESSION; FORMAT", expand_published},

@@ -41,4 +41,9 @@ void directive_free(struct directive *directive);
 moe_status directive_expand(struct weaver *weaver, const struct directive *directive, struct text *out,
                             moe_err *err);
 
+/* Whether it is a {{chapter SOURCE}} of whose suite there are no runs: the rest of the chapter has nothing to
+ * speak of, and a line that says so is appended. */
+moe_status directive_ends_chapter(struct weaver *weaver, const struct directive *directive, struct text *out,
+                                  bool *out_ends, moe_err *err);
+
 #endif

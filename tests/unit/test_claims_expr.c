@@ -88,6 +88,15 @@ static void test_vectors(void **state) {
     assert_near(value("max(steps(v))"), 4.0, 0);
     assert_near(value("slope(from(v, 4))"), 4.0, 1e-12);
     assert_near(value("slope(2 * from(v, 4) + 1)"), 8.0, 1e-12);
+    assert_near(value("slope(1, 3, 5)"), 2.0, 1e-12);
+    assert_near(value("sum(part(v, 0, 0.4))"), 4.0, 0);
+    assert_near(value("sum(part(v, 0.4, 1))"), 10.0, 0);
+    assert_near(value("count(part(v, 0.8, 0.2))"), 0.0, 0);
+    assert_near(value("count(part(v, -1, 2))"), 5.0, 0);
+    assert_near(value("reach(v, 1)"), 0.2, 1e-15);
+    assert_near(value("reach(v, 3)"), 0.0, 0);
+    assert_near(value("reach(v, 0)"), 1.0, 0);
+    assert_true(isnan(value("reach(from(v, 9), 1)")));
     assert_near(value("inside(v, 1, 3)"), 0.6, 1e-15);
     assert_near(value("sum(v > 2)"), 3.0, 0);
     assert_near(value("entropy(v / v)"), log(5.0), 1e-12);
@@ -115,6 +124,8 @@ static void test_mistakes(void **state) {
     refuse("from(v)", "takes a vector and a number");
     refuse("from(v, v)", "takes a vector and a number");
     refuse("count(v, v)", "takes one argument");
+    refuse("part(v, 1)", "takes a vector and two shares");
+    refuse("reach(v, v)", "takes a vector and a number");
     refuse("1 $ 2", "at \"$ 2\"");
     char deep[400] = {0};
     memset(deep, '(', 300);

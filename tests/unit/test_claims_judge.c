@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "analysis/claims_text.h"
+#include "analysis/load_change.h"
 #include "fixture_paper.h"
 #include "fixture_runs.h"
 
@@ -43,7 +44,20 @@ static const char ledger[] =
     CLAIM("A-13-undefined") TEST("slope(from(eval_ce[]@dense, 99))") "above = \"0\"\n"
     CLAIM("A-14-rows") TEST("rows.routing.load@baseline") "above = \"0\"\nexact = true\n"
     CLAIM("A-15-floor") "protocols = [\"as-published\"]\n" TEST("entropy_floor@dense")
-        "near = \"ln(10000)\"\nwithin = \"1e-9\"\nexact = true\n";
+        "near = \"ln(10000)\"\nwithin = \"1e-9\"\nexact = true\n"
+    CLAIM("A-16-other-protocol") "protocols = [\"corrected\"]\n"
+        TEST("best_ce@dense - best_ce@\\\"dense:as-published\\\"") "near = \"6.2 - 9.366\"\nwithin = \"0.01\"\n"
+    CLAIM("A-17-words") TEST("config_is.data.source.text@dense")
+        "near = \"1\"\nwithin = \"0\"\nexact = true\n"
+    CLAIM("A-18-layers")
+        TEST("mean(gini.shallow[]@top2) - mean(gini.2[]@top2)\", \"mean(gini.deep[]@top2) - mean(gini.4[]@top2)")
+        "near = \"0\"\nwithin = \"1e-12\"\n"
+    CLAIM("A-19-least-and-most")
+        TEST("max(abs(gini.least[]@top2 + gini.most[]@top2 - gini.2[]@top2 - gini.4[]@top2))\","
+             "\"max(gini.least[]@top2 - gini.most[]@top2)")
+        "below = \"1e-12\"\nexact = true\n"
+    CLAIM("A-20-load-change") TEST("count(load_change[]@top2) - rows.routing.load@top2")
+        "near = \"-1\"\nwithin = \"0\"\nexact = true\n";
 /* clang-format on */
 
 static struct report *report;
@@ -78,6 +92,12 @@ static void test_verdicts(void **state) {
     expect("A-12", "corrected", VERDICT_REPRODUCED);
     expect("A-14", "corrected", VERDICT_REPRODUCED);
     expect("A-15", "as-published", VERDICT_REPRODUCED);
+    expect("A-16", "corrected", VERDICT_REPRODUCED);
+    expect("A-17", "corrected", VERDICT_REPRODUCED);
+    expect("A-17", "as-published", VERDICT_CONTRADICTED); /* there it is uniform */
+    expect("A-18", "corrected", VERDICT_REPRODUCED);
+    expect("A-19", "corrected", VERDICT_REPRODUCED);
+    expect("A-20", "corrected", VERDICT_REPRODUCED);
 }
 
 static void test_not_tested(void **state) {
@@ -112,7 +132,7 @@ static void test_listings(void **state) {
     struct text text = {0};
     moe_err err = {0};
     assert_int_equal(claims_print(results, NULL, &text, &err), MOE_OK);
-    assert_non_null(strstr(text.data, "15 claims; 30 runs, tier desk"));
+    assert_non_null(strstr(text.data, "20 claims; 30 runs, tier desk"));
     assert_non_null(strstr(text.data, "impossible as printed"));
     text_free(&text);
     text = (struct text){0};
@@ -120,13 +140,39 @@ static void test_listings(void **state) {
     json_t *root_object = json_loads(text.data, 0, NULL);
     assert_non_null(root_object);
     const json_t *claims = json_object_get(root_object, "claims");
-    assert_int_equal(json_array_size(claims), 14); /* A-15 has no corrected result */
+    assert_int_equal(json_array_size(claims), 19); /* A-15 has no corrected result */
     const json_t *one = json_array_get(json_object_get(json_array_get(claims, 0), "results"), 0);
     assert_string_equal(json_string_value(json_object_get(one, "verdict")), "contradicted");
     assert_true(fabs(json_real_value(json_object_get(one, "effect")) -
                      result("A-01", "corrected")->part.estimate.value) < 1e-9);
     json_decref(root_object);
     text_free(&text);
+}
+
+/* Within an epoch of these runs loads do not change; between two they do, by what the fixture says. */
+static void test_load_change(void **state) {
+    (void)state;
+    const struct run_group group = run_list_group(report->runs, "moe-vs-dense", "top2", "corrected");
+    const struct fixture_run run = {root, "desk", 2, "corrected", group.files[0].info.seed, 0};
+    struct series change;
+    moe_err err = {0};
+    double share[2][FIXTURE_EXPERTS] = {{0}}, expected = 0.0;
+    for (int32_t e = 0; e < 2; e++) {
+        for (int32_t layer = 0; layer < 2; layer++) {
+            double sum = 0.0;
+            for (int32_t i = 0; i < FIXTURE_EXPERTS; i++)
+                sum += fixture_load(&run, e, layer, i);
+            for (int32_t i = 0; i < FIXTURE_EXPERTS; i++)
+                share[e][i] += fixture_load(&run, e, layer, i) / sum / 2.0;
+        }
+    }
+    for (int32_t i = 0; i < FIXTURE_EXPERTS; i++)
+        expected += fabs(share[1][i] - share[0][i]) / 2.0;
+    assert_int_equal(load_change_of_run(report->runs, &group.files[0], &change, &err), MOE_OK);
+    assert_int_equal(change.n, fixture_epochs(&run) * FIXTURE_STEPS_PER_EPOCH - 1);
+    assert_true(change.y[0] == 0.0 && change.x[0] == 2.0);
+    assert_true(expected > 0.0 && fabs(change.y[FIXTURE_STEPS_PER_EPOCH - 1] - expected) < 1e-12);
+    series_free(&change);
 }
 
 /* Mistakes that only runs can show are errors that name file and line, not verdicts. */
@@ -153,6 +199,10 @@ static void test_mistakes(void **state) {
     refuse("usage_entropy.3@top2", "does not route");
     refuse("config.train.nothing@dense", "no number train.nothing");
     refuse("eval_ce[]@dense", "gives");
+    refuse("max(gini.deep[]@dense)", "no router");
+    refuse("max(eval_ce.deep[]@top2)", "no series");
+    refuse("max(load_change[]@dense)", "no router");
+    refuse("config_is.data.source@dense", "expected config_is.SECTION.KEY.WORD");
     refuse("rows.routing.nothing@top2", "routing/nothing");
     refuse("best_ce@dense + margin.none", "no margin none");
     refuse("best_ce@dense + audit.tokens.none", "no tokens.none");
@@ -182,8 +232,9 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts), cmocka_unit_test(test_not_tested), cmocka_unit_test(test_reason),
-        cmocka_unit_test(test_listings), cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_verdicts), cmocka_unit_test(test_not_tested),
+        cmocka_unit_test(test_reason),   cmocka_unit_test(test_listings),
+        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_load_change),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

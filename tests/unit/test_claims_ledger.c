@@ -112,20 +112,27 @@ static void test_expansion(void **state) {
     ledger_close(ledger);
 }
 
-/* The project's own ledger can be read, and says what it must of every claim. */
+/* The project's own ledgers can be read, and say what they must of every claim. */
 static void test_committed(void **state) {
+    static const char *const sources[] = {"A", "D"};
     (void)state;
-    struct ledger *ledger = NULL;
-    moe_err err = {0};
-    if (ledger_open(MOE_SOURCE_DIR "/paper", "A", &ledger, &err) != MOE_OK) fail_msg("%s", err.message);
-    assert_true(ledger->count > 100);
-    for (int32_t i = 0; i < ledger->count; i++) {
-        const struct claim *claim = &ledger->claims[i];
-        assert_int_equal(strncmp(claim->id, "A-", 2), 0);
-        assert_true(strlen(claim->statement) > 20 && strlen(claim->place) > 3);
-        assert_null(strstr(claim->statement, "{"));
+    for (size_t s = 0; s < sizeof sources / sizeof sources[0]; s++) {
+        struct ledger *ledger = NULL;
+        moe_err err = {0};
+        char start[8];
+        if (ledger_open(MOE_SOURCE_DIR "/paper", sources[s], &ledger, &err) != MOE_OK)
+            fail_msg("%s", err.message);
+        snprintf(start, sizeof start, "%s-", sources[s]);
+        assert_string_equal(ledger->source, sources[s]);
+        assert_true(ledger->count > 100);
+        for (int32_t i = 0; i < ledger->count; i++) {
+            const struct claim *claim = &ledger->claims[i];
+            assert_int_equal(strncmp(claim->id, start, 2), 0);
+            assert_true(strlen(claim->statement) > 20 && strlen(claim->place) > 3);
+            assert_null(strstr(claim->statement, "{"));
+        }
+        ledger_close(ledger);
     }
-    ledger_close(ledger);
 }
 
 static int make_root(void **state) {

@@ -178,6 +178,32 @@ static void test_allowed(void **state) {
     if (weave_lint(fine, "f", &err) != MOE_OK) fail_msg("%s", err.message);
 }
 
+/* A chapter of a source without runs is a line that says so; whatever follows is not looked at. */
+static void test_chapter_without_runs(void **state) {
+    (void)state;
+    struct woven woven;
+    moe_err err = {0};
+    assert_int_equal(fixture_file(root, "claims/D.toml",
+                                  "source = \"D\"\nsuite = \"moedl\"\ndocument = \"E\"\n[[claim]]\nid = "
+                                  "\"D-01-x\"\nplace = \"p\"\nstatement = \"s\"\nkind = \"measured\"\n"
+                                  "[claim.runs]\nquantity = [\"last_ce@a\"]\nsays = \"q\"\nabove = \"0\"\n"),
+                     0);
+    assert_int_equal(fixture_file(root, "published/D.toml", "[x]\ny = 1\n"), 0);
+    assert_int_equal(
+        fixture_file(root, "audit/D.toml", "[a.b]\nvalue = \"x.y\"\nunit = \"\"\nsays = \"one\"\n"), 0);
+    expect(
+        "## D\n\n{{chapter D}}\n\n{{number last_ce@a; corrected}}",
+        "## D\n\n*This report is made without runs of the suite `moedl`; `moe suite moedl` trains them.*\n");
+    if (weave_text("## D\n\n{{chapter D}}Rest {{number last_ce@a; corrected}}", &woven, &err) != MOE_OK)
+        fail_msg("%s", err.message);
+    assert_null(strstr(woven.markdown, "Rest"));
+    woven_free(&woven);
+    expect("{{chapter A}}Rest {{fact runs}}", "\nRest 30");
+    refuse("{{source D}}\n\n{{number last_ce@a; corrected}}", 3, "no runs of moedl corrected");
+    refuse("{{chapter D}}\n\nHand 1234", 3, "1234");
+    refuse("{{chapter X}}", 1, "expected a source");
+}
+
 /* ---------------------------------------------------------------- files */
 
 static void test_stale(void **state) {
@@ -266,7 +292,7 @@ int main(void) {
         cmocka_unit_test(test_formats),     cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_missing_run), cmocka_unit_test(test_typed_by_hand),
         cmocka_unit_test(test_allowed),     cmocka_unit_test(test_stale),
-        cmocka_unit_test(test_page),
+        cmocka_unit_test(test_page),        cmocka_unit_test(test_chapter_without_runs),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
