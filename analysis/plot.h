@@ -48,6 +48,7 @@ struct plot_axis {
     bool log;
     bool whole;               /* ticks at whole numbers only */
     bool zero;                /* 0 is in the range */
+    bool room;                /* beyond an end at 0 too: for marks, which bars do not need */
     const char *const *names; /* [num_names] categories; NULL = numbers */
     int32_t num_names;
     bool hidden; /* no tick labels and no label (the panel beside has them) */
