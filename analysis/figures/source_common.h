@@ -10,7 +10,9 @@
 struct source_curve {
     const char *series;  /* analysis/series.h */
     struct plot_pen pen; /* of the mean; a dash other than solid is drawn without marks and band */
-    double ceiling;      /* the largest value that can be, at which intervals are cut; NaN = none */
+    double floor;        /* the smallest and largest value that can be, at which intervals are cut; NaN = */
+    double ceiling;      /* none */
+    double skip;         /* share of the run, from its start, that is not drawn */
     bool log;            /* mean and interval of the logarithms: for a log axis; values <= 0 leave gaps */
 };
 
@@ -19,12 +21,29 @@ struct source_curve {
 moe_status source_draw_curve(struct report *report, struct plot *plot, int32_t panel,
                              const struct run_group *group, const struct source_curve *curve, moe_err *err);
 
+/* The same of series that are there: curve->series is not used, and with curve->log g changes to geometric
+ * means. */
+moe_status source_draw_group(struct plot *plot, int32_t panel, struct series_group *g,
+                             const struct source_curve *curve, moe_err *err);
+
+/* The same of a - b, seed by seed. */
+moe_status source_draw_difference(struct report *report, struct plot *plot, int32_t panel,
+                                  const struct run_group *a, const struct run_group *b,
+                                  const struct source_curve *curve, moe_err *err);
+
 /* "5 seeds", "3 to 5 seeds" or "1 seed (no interval)". Groups without runs do not count. */
 void source_seeds(const struct run_group *groups, int32_t count, char *out, size_t size);
 
 /* The published number BEFORE.EXPERIMENT.AFTER of a source. */
 moe_status source_published(struct report *report, const char *source, const char *before,
                             const char *experiment, const char *after, double *out_value, moe_err *err);
+
+/* Where a number comes from. Kinds differ by their markers; the colour is the experiment's. */
+enum source_kind { OF_PUBLISHED = 0, OF_AS_PUBLISHED, OF_CORRECTED, SOURCE_KINDS };
+extern const char *const source_kind_titles[SOURCE_KINDS];
+struct plot_pen source_kind_pen(enum source_kind kind, struct plot_colour colour);
+/* Legend entries of the kinds [from, to]. */
+void source_kind_legend(struct plot *plot, enum source_kind from, enum source_kind to);
 
 /* Width of the lines of reference (optimum, uniform). */
 struct plot_pen source_reference_pen(void);

@@ -62,7 +62,10 @@ extern const struct run_need source_d_need_granularity; /* 01, a2, c2, c3, c4 */
 extern const struct run_need source_d_need_shared;      /* 01, c3, d2, d3, d4 */
 extern const struct run_need source_d_need_capacity;    /* 01, a2, e1 to e4 */
 extern const struct run_need source_d_need_question;    /* 01, a2, b, c, d */
+extern const struct run_need source_d_need_training;    /* 01, a, b, c, d */
+extern const struct run_need source_d_need_router;      /* a2, c2, c3, d4 */
 extern const struct run_need source_d_need_bias_rules;  /* a2 and its other rules, corrected */
+extern const struct run_need source_d_need_routing;     /* all that route, but b20 */
 extern const struct run_need source_d_need_all;         /* all of the source, and the bias rules */
 
 /* The runs of an experiment under a protocol, or under the only one that it has. */
@@ -80,7 +83,29 @@ moe_status source_d_legend(struct plot *plot, const enum source_d_experiment *ex
 void source_d_seeds(const struct report *report, const enum source_d_experiment *experiments, int32_t count,
                     char *out, size_t size);
 
-/* The figures (d_curves.c). */
+/* The figures (d_curves.c, d_families.c). */
 moe_status draw_d_training(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_dense_parity(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_router_gradient(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_bias_rules(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_scaling(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_granularity(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_shared(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_capacity(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_k1_fix(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+
+/* d_balance.c, d_load.c, d_heatmap.c */
+moe_status draw_d_load_balance(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_load_a0(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_load_a1(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_load_a2(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_heatmap_a0(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_heatmap_a1(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_heatmap_a2(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_d_heatmap_compare(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status motion_d_heatmap_a0(struct report *report, struct figure_motion *out_motion, moe_err *err);
+moe_status motion_d_heatmap_a1(struct report *report, struct figure_motion *out_motion, moe_err *err);
+moe_status motion_d_heatmap_a2(struct report *report, struct figure_motion *out_motion, moe_err *err);
+moe_status motion_d_heatmap_compare(struct report *report, struct figure_motion *out_motion, moe_err *err);
 
 #endif
