@@ -34,6 +34,11 @@ moe_status measure_of_group(struct run_list *list, const struct run_group *group
 moe_status measure_estimate(struct run_list *list, const struct run_group *group, const char *name,
                             struct stats_estimate *out, moe_err *err);
 
+/* Values of `count` groups over the seeds that all of them have, by ascending seed: malloc'ed [count,
+ * *out_seeds]. MOE_ENOTFOUND if they share none, or one is empty. */
+moe_status measure_shared(struct run_list *list, const struct run_group *groups, int32_t count,
+                          const char *name, double **out_values, int32_t *out_seeds, moe_err *err);
+
 /* Mean difference a - b over the seeds that both groups have, paired by seed. MOE_ENOTFOUND if they share
  * none. */
 moe_status measure_paired(struct run_list *list, const struct run_group *a, const struct run_group *b,

@@ -287,6 +287,20 @@ out:
     return status;
 }
 
+/* Room for the mean of runs that are there. */
+static moe_status allocate_average(struct series_group *g, moe_err *err) {
+    moe_status status = MOE_OK;
+    g->common = common_length(g);
+    g->x = calloc(4 * (size_t)g->common + 1, sizeof *g->x);
+    moe_check(g->x != NULL, err, MOE_ENOMEM, "cannot allocate a series of %d values", g->common);
+    g->mean = g->x + g->common;
+    g->low = g->mean + g->common;
+    g->high = g->low + g->common;
+    moe_try(series_group_average(g, err));
+out:
+    return status;
+}
+
 moe_status series_of_group(struct run_list *list, const struct run_group *group, const char *name,
                            struct series_group *out, moe_err *err) {
     moe_status status = MOE_OK;
@@ -298,14 +312,43 @@ moe_status series_of_group(struct run_list *list, const struct run_group *group,
     out->seeds = group->n;
     for (int32_t s = 0; s < group->n; s++)
         moe_try(series_of_run(list, &group->files[s], name, &out->runs[s], err));
-    out->common = common_length(out);
-    out->x = calloc(4 * (size_t)out->common + 1, sizeof *out->x);
-    moe_check(out->x != NULL, err, MOE_ENOMEM, "cannot allocate a series of %d values", out->common);
-    out->mean = out->x + out->common;
-    out->low = out->mean + out->common;
-    out->high = out->low + out->common;
-    moe_try(series_group_average(out, err));
+    moe_try(allocate_average(out, err));
 out:
+    if (status != MOE_OK) series_group_free(out);
+    return status;
+}
+
+/* a becomes a - b at the leading positions that both have. */
+static void subtract(struct series *a, const struct series *b) {
+    int32_t same = 0;
+    while (same < a->n && same < b->n && fabs(a->x[same] - b->x[same]) < 1e-9) {
+        a->y[same] -= b->y[same];
+        same++;
+    }
+    a->n = same;
+}
+
+moe_status series_of_difference(struct run_list *list, const struct run_group *a, const struct run_group *b,
+                                const char *name, struct series_group *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct series other = {0};
+    *out = (struct series_group){0};
+    out->runs = calloc((size_t)a->n + 1, sizeof *out->runs);
+    moe_check(out->runs != NULL, err, MOE_ENOMEM, "cannot allocate %d series", a->n);
+    for (int32_t i = 0; i < a->n; i++) {
+        for (int32_t j = 0; j < b->n; j++) {
+            if (a->files[i].info.seed != b->files[j].info.seed) continue;
+            moe_try(series_of_run(list, &a->files[i], name, &out->runs[out->seeds++], err));
+            moe_try(series_of_run(list, &b->files[j], name, &other, err));
+            subtract(&out->runs[out->seeds - 1], &other);
+            series_free(&other);
+        }
+    }
+    moe_check(out->seeds > 0, err, MOE_ENOTFOUND, "%s/%s and %s/%s %s have no seed in common", a->suite,
+              a->experiment, b->suite, b->experiment, b->protocol);
+    moe_try(allocate_average(out, err));
+out:
+    series_free(&other);
     if (status != MOE_OK) series_group_free(out);
     return status;
 }

@@ -53,6 +53,11 @@ moe_status series_of_group(struct run_list *list, const struct run_group *group,
                            struct series_group *out, moe_err *err);
 void series_group_free(struct series_group *s);
 
+/* a - b, seed by seed over the seeds that both have, at the positions that both runs of a seed have.
+ * MOE_ENOTFOUND if they share no seed. */
+moe_status series_of_difference(struct run_list *list, const struct run_group *a, const struct run_group *b,
+                                const char *name, struct series_group *out, moe_err *err);
+
 /* Computes mean, low and high again after the runs' values were changed (logarithms, differences). */
 moe_status series_group_average(struct series_group *g, moe_err *err);
 

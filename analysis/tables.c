@@ -8,13 +8,23 @@
 
 #include "analysis/plot_axis.h"
 #include "analysis/tables_source_a.h"
+#include "analysis/tables_source_d.h"
 #include "core/text.h"
 
 #define MAX_TABLES  256
 #define CELL_LENGTH 160
 
 const struct table *table_at(int32_t index) {
-    return index >= 0 && index < source_a_table_count ? &source_a_tables[index] : NULL;
+    const struct {
+        const struct table *tables;
+        int32_t count;
+    } sources[] = {{source_a_tables, source_a_table_count}, {source_d_tables, source_d_table_count}};
+    int32_t rest = index;
+    for (size_t s = 0; rest >= 0 && s < sizeof sources / sizeof sources[0]; s++) {
+        if (rest < sources[s].count) return &sources[s].tables[rest];
+        rest -= sources[s].count;
+    }
+    return NULL;
 }
 
 moe_status table_find(const char *id, const struct table **out_table, moe_err *err) {

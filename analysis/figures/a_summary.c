@@ -7,16 +7,6 @@
 #include "analysis/measures.h"
 #include "analysis/style.h"
 
-/* What a panel compares. */
-enum kind { OF_PUBLISHED = 0, OF_AS_PUBLISHED = 1, OF_CORRECTED = 2, KINDS };
-
-/* Kinds differ by their markers; the colour is the experiment's. */
-static struct plot_pen kind_pen(int32_t kind, struct plot_colour colour) {
-    static const enum plot_marker markers[KINDS] = {MARKER_DIAMOND, MARKER_CIRCLE, MARKER_SQUARE};
-    return (struct plot_pen){
-        .colour = colour, .marker = markers[kind], .marker_size = 7.0, .hollow = kind == OF_PUBLISHED};
-}
-
 /* One point with its interval; i of n beside each other. */
 static moe_status add_point(struct plot *plot, int32_t panel, int32_t experiment, int32_t kind, int32_t i,
                             int32_t n, double value, double low, double high, moe_err *err) {
@@ -31,7 +21,7 @@ static moe_status add_point(struct plot *plot, int32_t panel, int32_t experiment
                                           .value = &value,
                                           .low = &low,
                                           .high = &high,
-                                          .pen = kind_pen(kind, pen.colour)});
+                                          .pen = source_kind_pen((enum source_kind)kind, pen.colour)});
 out:
     return status;
 }
@@ -122,16 +112,18 @@ static moe_status add_speed(struct report *report, struct plot *plot, moe_err *e
         moe_try(source_a_published(report, "key_numbers", e, "tokens_per_second", &tokens, err));
         moe_try(source_a_published(report, "key_numbers", e, "forward_seconds", &forward, err));
         moe_try(source_a_published(report, "key_numbers", e, "backward_seconds", &backward, err));
-        moe_try(add_point(plot, 3, e, OF_PUBLISHED, 0, KINDS, tokens / dense, NAN, NAN, err));
-        moe_try(add_point(plot, 4, e, OF_PUBLISHED, 0, KINDS, backward / forward, NAN, NAN, err));
+        moe_try(add_point(plot, 3, e, OF_PUBLISHED, 0, SOURCE_KINDS, tokens / dense, NAN, NAN, err));
+        moe_try(add_point(plot, 4, e, OF_PUBLISHED, 0, SOURCE_KINDS, backward / forward, NAN, NAN, err));
         for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++) {
             const struct run_group base = source_a_group(report, 0, p);
             const struct run_group group = source_a_group(report, e, p);
             struct stats_estimate value;
             moe_try(measure_ratio(report->runs, &group, &base, "tokens_per_second", &value, err));
-            moe_try(add_point(plot, 3, e, 1 + p, 1 + p, KINDS, value.value, value.low, value.high, err));
+            moe_try(
+                add_point(plot, 3, e, 1 + p, 1 + p, SOURCE_KINDS, value.value, value.low, value.high, err));
             moe_try(measure_estimate(report->runs, &group, "backward_over_forward", &value, err));
-            moe_try(add_point(plot, 4, e, 1 + p, 1 + p, KINDS, value.value, value.low, value.high, err));
+            moe_try(
+                add_point(plot, 4, e, 1 + p, 1 + p, SOURCE_KINDS, value.value, value.low, value.high, err));
         }
     }
 out:
@@ -192,12 +184,13 @@ static moe_status add_balance(struct report *report, struct plot *plot, moe_err 
     for (int32_t e = 1; e < SOURCE_A_EXPERIMENTS; e++) {
         double published = 0.0;
         moe_try(published_largest(report, e, layers, &published, err));
-        moe_try(add_point(plot, 5, e, OF_PUBLISHED, 0, KINDS, published, NAN, NAN, err));
+        moe_try(add_point(plot, 5, e, OF_PUBLISHED, 0, SOURCE_KINDS, published, NAN, NAN, err));
         for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++) {
             const struct run_group group = source_a_group(report, e, p);
             struct stats_estimate share;
             moe_try(largest_share(report, &group, layers, &share, err));
-            moe_try(add_point(plot, 5, e, 1 + p, 1 + p, KINDS, share.value, share.low, share.high, err));
+            moe_try(
+                add_point(plot, 5, e, 1 + p, 1 + p, SOURCE_KINDS, share.value, share.low, share.high, err));
         }
     }
 out:
@@ -226,11 +219,7 @@ moe_status draw_a_summary(struct report *report, int32_t frame, struct plot **ou
                                            .rows = 2,
                                            .columns = 3},
                      &plot, err));
-    static const char *const labels[KINDS] = {"published", "ours, as published", "ours, corrected"};
-    for (int32_t k = 0; k < KINDS; k++) {
-        const struct plot_pen pen = kind_pen(k, STYLE_MUTED);
-        plot_add_legend(plot, labels[k], GEOM_POINTS, &pen);
-    }
+    source_kind_legend(plot, OF_PUBLISHED, OF_CORRECTED);
     plot_add_legend(plot, "same as dense; equal shares", GEOM_LINE, &line);
     moe_try(add_losses(report, plot, err));
     moe_try(add_speed(report, plot, err));

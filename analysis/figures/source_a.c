@@ -1,5 +1,6 @@
 #include "analysis/figures/source_a.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "analysis/style.h"
@@ -102,7 +103,7 @@ moe_status source_a_curves(struct report *report, struct plot *plot, int32_t pan
     moe_status status = MOE_OK;
     for (int32_t e = from; e < SOURCE_A_EXPERIMENTS; e++) {
         const struct run_group group = source_a_group(report, e, protocol);
-        struct source_curve curve = {.series = series, .ceiling = ceiling};
+        struct source_curve curve = {.series = series, .floor = NAN, .ceiling = ceiling};
         moe_try(source_a_pen(e, &curve.pen, err));
         curve.pen.dash = dash;
         moe_try(source_draw_curve(report, plot, panel, &group, &curve, err));

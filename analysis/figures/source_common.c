@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "analysis/style.h"
 
@@ -41,26 +42,67 @@ out:
     return status;
 }
 
+/* Drops what comes before a share of the longest run. */
+static moe_status skip_start(struct series_group *g, double share, moe_err *err) {
+    double last = 0.0;
+    for (int32_t s = 0; s < g->seeds; s++)
+        if (g->runs[s].n > 0) last = fmax(last, g->runs[s].x[g->runs[s].n - 1]);
+    int32_t dropped = 0;
+    while (dropped < g->common && g->x[dropped] < share * last)
+        dropped++;
+    for (int32_t s = 0; s < g->seeds; s++) {
+        struct series *run = &g->runs[s];
+        run->n -= dropped;
+        memmove(run->x, run->x + dropped, (size_t)run->n * sizeof *run->x);
+        memmove(run->y, run->y + dropped, (size_t)run->n * sizeof *run->y);
+    }
+    g->common -= dropped;
+    return series_group_average(g, err);
+}
+
+moe_status source_draw_group(struct plot *plot, int32_t panel, struct series_group *g,
+                             const struct source_curve *curve, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct plot_pen pen = curve->pen;
+    if (curve->skip > 0.0) moe_try(skip_start(g, curve->skip, err));
+    if (curve->log) moe_try(average_logarithms(g, err));
+    draw_beyond(plot, panel, g, pen);
+    if (pen.dash != DASH_SOLID) pen.marker = MARKER_NONE;
+    for (int32_t i = 0; i < g->common; i++) {
+        if (g->low[i] < curve->floor) g->low[i] = curve->floor;
+        if (g->high[i] > curve->ceiling) g->high[i] = curve->ceiling;
+    }
+    const bool band = g->seeds > 1 && pen.dash == DASH_SOLID;
+    plot_add_series(plot, panel,
+                    &(struct plot_series){.geom = GEOM_LINE,
+                                          .n = g->common,
+                                          .position = g->x,
+                                          .value = g->mean,
+                                          .low = band ? g->low : NULL,
+                                          .high = band ? g->high : NULL,
+                                          .pen = pen});
+out:
+    return status;
+}
+
 moe_status source_draw_curve(struct report *report, struct plot *plot, int32_t panel,
                              const struct run_group *group, const struct source_curve *curve, moe_err *err) {
     moe_status status = MOE_OK;
     struct series_group g = {0};
-    struct plot_pen pen = curve->pen;
     moe_try(series_of_group(report->runs, group, curve->series, &g, err));
-    if (curve->log) moe_try(average_logarithms(&g, err));
-    draw_beyond(plot, panel, &g, pen);
-    if (pen.dash != DASH_SOLID) pen.marker = MARKER_NONE;
-    for (int32_t i = 0; i < g.common; i++)
-        if (g.high[i] > curve->ceiling) g.high[i] = curve->ceiling;
-    const bool band = g.seeds > 1 && pen.dash == DASH_SOLID;
-    plot_add_series(plot, panel,
-                    &(struct plot_series){.geom = GEOM_LINE,
-                                          .n = g.common,
-                                          .position = g.x,
-                                          .value = g.mean,
-                                          .low = band ? g.low : NULL,
-                                          .high = band ? g.high : NULL,
-                                          .pen = pen});
+    moe_try(source_draw_group(plot, panel, &g, curve, err));
+out:
+    series_group_free(&g);
+    return status;
+}
+
+moe_status source_draw_difference(struct report *report, struct plot *plot, int32_t panel,
+                                  const struct run_group *a, const struct run_group *b,
+                                  const struct source_curve *curve, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct series_group g = {0};
+    moe_try(series_of_difference(report->runs, a, b, curve->series, &g, err));
+    moe_try(source_draw_group(plot, panel, &g, curve, err));
 out:
     series_group_free(&g);
     return status;
@@ -91,6 +133,21 @@ moe_status source_published(struct report *report, const char *source, const cha
     moe_try(published_number(p, name, out_value, err));
 out:
     return status;
+}
+
+const char *const source_kind_titles[SOURCE_KINDS] = {"published", "ours, as published", "ours, corrected"};
+
+struct plot_pen source_kind_pen(enum source_kind kind, struct plot_colour colour) {
+    static const enum plot_marker markers[SOURCE_KINDS] = {MARKER_DIAMOND, MARKER_CIRCLE, MARKER_SQUARE};
+    return (struct plot_pen){
+        .colour = colour, .marker = markers[kind], .marker_size = 7.0, .hollow = kind == OF_PUBLISHED};
+}
+
+void source_kind_legend(struct plot *plot, enum source_kind from, enum source_kind to) {
+    for (int32_t k = (int32_t)from; k <= (int32_t)to; k++) {
+        const struct plot_pen pen = source_kind_pen((enum source_kind)k, STYLE_MUTED);
+        plot_add_legend(plot, source_kind_titles[k], GEOM_POINTS, &pen);
+    }
 }
 
 struct plot_pen source_reference_pen(void) {

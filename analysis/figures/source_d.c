@@ -103,15 +103,35 @@ static const char *const question[] = {
     "01_moedl_dense",    A2, "b1_moedl_e2_k1",  "b2_moedl_e4_k1",     "b4_moedl_e16_k1",
     "c2_moedl_e16_k2",   C3, "c4_moedl_e64_k8", "d2_moedl_s1_k3_e31", "d3_moedl_s2_k2_e30",
     "d4_moedl_s3_k1_e29"};
+static const char *const router[] = {A2, "c2_moedl_e16_k2", C3, "d4_moedl_s3_k1_e29"};
 static const char *const bias_rules[] = {A2, "a2_bias_text", "a2_bias_sign"};
 
 #define COUNT(array) ((int32_t)(sizeof(array) / sizeof((array)[0])))
 #define BOTH(names, more)                                                                                    \
     { SOURCE_D_SUITE, names, COUNT(names), source_d_protocols, D_PROTOCOLS, more }
 
+static const char *const longer[] = {"b20_moedl_e4_k1_4ep"};
+static const char *const routed[] = {"a0_moedl_no_lb",
+                                     "a1_moedl_lb_penalty",
+                                     A2,
+                                     "b1_moedl_e2_k1",
+                                     "b2_moedl_e4_k1",
+                                     "b4_moedl_e16_k1",
+                                     "c2_moedl_e16_k2",
+                                     C3,
+                                     "c4_moedl_e64_k8",
+                                     "d2_moedl_s1_k3_e31",
+                                     "d3_moedl_s2_k2_e30",
+                                     "d4_moedl_s3_k1_e29",
+                                     "e1_moedl_cf_1_0",
+                                     "e2_moedl_cf_1_5",
+                                     "e3_moedl_cf_2_0",
+                                     "e4_moedl_cf_2_5"};
+
 static const struct run_need need_llama = {SOURCE_D_SUITE, llama, COUNT(llama), source_d_protocols, 1, NULL};
+static const struct run_need need_longer = BOTH(longer, &need_llama);
 static const struct run_need need_bias_rules = {
-    SOURCE_D_SUITE, bias_rules, COUNT(bias_rules), source_d_protocols + D_CORRECTED, 1, &need_llama};
+    SOURCE_D_SUITE, bias_rules, COUNT(bias_rules), source_d_protocols + D_CORRECTED, 1, &need_longer};
 static const struct run_need need_capacity = BOTH(capacity, &need_bias_rules);
 static const struct run_need need_balancing = BOTH(balancing, &need_capacity);
 
@@ -123,17 +143,81 @@ const struct run_need source_d_need_granularity = BOTH(granularity, NULL);
 const struct run_need source_d_need_shared = BOTH(shared, NULL);
 const struct run_need source_d_need_capacity = BOTH(capacity, NULL);
 const struct run_need source_d_need_question = BOTH(question, NULL);
+const struct run_need source_d_need_training = BOTH(question, &source_d_need_balancing);
+const struct run_need source_d_need_router = BOTH(router, NULL);
 const struct run_need source_d_need_bias_rules = {
     SOURCE_D_SUITE, bias_rules, COUNT(bias_rules), source_d_protocols + D_CORRECTED, 1, NULL};
+const struct run_need source_d_need_routing = BOTH(routed, &source_d_need_bias_rules);
 const struct run_need source_d_need_all = BOTH(question, &need_balancing);
 
 /* ---- the figures */
 
+#define LOAD_CAPTION                                                                                         \
+    "Share of the slots that each expert was given in a training batch, averaged over the layers: stacked, " \
+    "and as lines. The number of an expert means nothing in another layer, so that the average hides what "  \
+    "happens within one; the dashed line shows it."
+#define HEATMAP_CAPTION                                                                                      \
+    "How far the share of each expert of each layer is from an equal one, in percentage points, while the "  \
+    "model trains."
+
 const struct figure source_d_figures[] = {
+    {"d-dense-parity", "D", "Two dense models of the same architecture",
+     "Validation loss of the reference implementation and of the document's own model without experts, which "
+     "are one architecture trained from different random numbers, and the difference of the two.",
+     &source_d_need_parity, draw_d_dense_parity, NULL},
+    {"d-scaling", "D", "Loss against the number of experts",
+     "Validation loss of models with one active expert among more and more, under both protocols; less that "
+     "of the dense model, whose active size is the same; and the published differences.",
+     &source_d_need_scaling, draw_d_scaling, NULL},
+    {"d-granularity", "D", "Loss against the granularity of experts",
+     "Experts are divided and their number multiplied, so that total and active size stay the same. Only "
+     "the first row has one active expert.",
+     &source_d_need_granularity, draw_d_granularity, NULL},
+    {"d-shared", "D", "Loss against the number of shared experts",
+     "Four active experts, of which more and more are shared by all tokens. Only the last row has one routed "
+     "expert that is active.",
+     &source_d_need_shared, draw_d_shared, NULL},
+    {"d-capacity", "D", "Loss and dropped slots against the capacity factor",
+     "Validation loss of models whose experts drop what exceeds their capacity in training, the difference "
+     "from the same model without a limit, and the share of slots that were dropped.",
+     &source_d_need_capacity, draw_d_capacity, NULL},
+    {"d-k1-fix", "D", "One active expert: combine weight divided by itself, or not",
+     "Validation loss less that of the dense model along three axes of the design: as the document reports "
+     "it, and in our runs under both protocols. Where a single expert is active the published combine weight "
+     "is its score divided by itself; the corrected one is the score.",
+     &source_d_need_question, draw_d_k1_fix, NULL},
+    {"d-router-gradient", "D", "Gradient of the routers during training",
+     "Norm of the gradients of all routers, and its share of the norm of all gradients, on logarithmic axes. "
+     "Two of the models route each token to one expert, two to several.",
+     &source_d_need_router, draw_d_router_gradient, NULL},
+    {"d-bias-rules", "D", "Three rules for the bias of the selection",
+     "How evenly experts are loaded in training when the bias moves as in the document's code, as in its "
+     "text, and by a constant step; and the loss that comes of it.",
+     &source_d_need_bias_rules, draw_d_bias_rules, NULL},
     {"d-training", "D", "Validation loss during training",
-     "Cross-entropy on the validation split against optimizer steps, one panel for each family of "
-     "experiments and protocol. Bands are 95 % intervals over seeds. The dense model is in every panel.",
-     &source_d_need_question, draw_d_training, NULL},
+     "One panel for each family of experiments and protocol; the dense model is in every panel. Bands are "
+     "95 % intervals over seeds.",
+     &source_d_need_training, draw_d_training, NULL},
+    {"d-load-balance", "D", "Balance of the load during training",
+     "Largest share over the mean share, squared coefficient of variation and entropy of the load of the "
+     "experts, batch by batch, on a logarithmic axis of steps: how fast each way of balancing works, how "
+     "well, and whether it lasts. The lower and the upper half of the layers apart.",
+     &source_d_need_balancing, draw_d_load_balance, NULL},
+    {"d-load-a0", "D", "Expert load during training, a0: no balancing", LOAD_CAPTION,
+     &source_d_need_balancing, draw_d_load_a0, NULL},
+    {"d-load-a1", "D", "Expert load during training, a1: penalty", LOAD_CAPTION, &source_d_need_balancing,
+     draw_d_load_a1, NULL},
+    {"d-load-a2", "D", "Expert load during training, a2: bias", LOAD_CAPTION, &source_d_need_balancing,
+     draw_d_load_a2, NULL},
+    {"d-heatmap-a0", "D", "Distance from equal load during training, a0: no balancing", HEATMAP_CAPTION,
+     &source_d_need_balancing, draw_d_heatmap_a0, motion_d_heatmap_a0},
+    {"d-heatmap-a1", "D", "Distance from equal load during training, a1: penalty", HEATMAP_CAPTION,
+     &source_d_need_balancing, draw_d_heatmap_a1, motion_d_heatmap_a1},
+    {"d-heatmap-a2", "D", "Distance from equal load during training, a2: bias", HEATMAP_CAPTION,
+     &source_d_need_balancing, draw_d_heatmap_a2, motion_d_heatmap_a2},
+    {"d-heatmap-compare", "D", "Distance from equal load during training, three ways of balancing",
+     HEATMAP_CAPTION " One scale of colours for all.", &source_d_need_balancing, draw_d_heatmap_compare,
+     motion_d_heatmap_compare},
 };
 const int32_t source_d_figure_count = COUNT(source_d_figures);
 
