@@ -155,11 +155,11 @@ out:
     return status;
 }
 
-/* Draws a figure among all: one of a suite without any runs is left out. */
+/* Draws a figure among all: one that these runs have nothing for is left out. */
 static moe_status draw_one_of_all(struct report *report, const struct options *o, const struct figure *figure,
                                   moe_err *err) {
-    if (run_list_has_suite(report->runs, figure->need->suite)) return draw(report, o, figure, err);
-    printf("%s: left out, no runs of %s\n", figure->id, figure->need->suite);
+    if (run_list_concerns(report->runs, figure->need)) return draw(report, o, figure, err);
+    printf("%s: left out, no runs of %s for it\n", figure->id, figure->need->suite);
     return MOE_OK;
 }
 

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #include "core/file.h"
 #include "core/text.h"
+#include "record/lr_sweep.h"
 
 #define MAX_DEPTH     16
 #define READER_BUDGET ((size_t)512 << 20) /* bytes of runs held in memory */
@@ -357,9 +359,17 @@ struct run_group run_list_group(const struct run_list *list, const char *suite, 
     return group;
 }
 
-bool run_list_has_suite(const struct run_list *list, const char *suite) {
-    for (int32_t i = 0; i < list->count; i++)
-        if (strcmp(list->files[i].info.suite, suite) == 0) return true;
+/* A sweep is trained by a command of its own, and its runs stand for no experiment. */
+static bool is_of_sweep(const char *experiment) {
+    return strncmp(experiment, LR_SWEEP_PREFIX, strlen(LR_SWEEP_PREFIX)) == 0;
+}
+
+bool run_list_concerns(const struct run_list *list, const struct run_need *need) {
+    const bool of_sweep = is_of_sweep(need->experiments[0]);
+    for (int32_t i = 0; i < list->count; i++) {
+        const struct run_info *info = &list->files[i].info;
+        if (strcmp(info->suite, need->suite) == 0 && is_of_sweep(info->experiment) == of_sweep) return true;
+    }
     return false;
 }
 
@@ -421,8 +431,26 @@ moe_status run_list_used(const struct run_list *list, char **out_text, moe_err *
 }
 
 /* Appends the groups that have no run: "top2 corrected, ..." */
+/* Whether a run's name fits a pattern, under any protocol of the need. */
+static bool has_match(const struct run_list *list, const struct run_need *need, const char *pattern) {
+    for (int32_t i = 0; i < list->count; i++) {
+        const struct run_info *info = &list->files[i].info;
+        bool protocol = false;
+        for (int32_t p = 0; p < need->num_protocols; p++)
+            protocol = protocol || strcmp(info->protocol, need->protocols[p]) == 0;
+        if (protocol && strcmp(info->suite, need->suite) == 0 && fnmatch(pattern, info->experiment, 0) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void list_missing(const struct run_list *list, const struct run_need *need, struct text *missing) {
     for (int32_t e = 0; e < need->num_experiments; e++) {
+        if (strchr(need->experiments[e], '*') != NULL) {
+            if (!has_match(list, need, need->experiments[e]))
+                text_append(missing, "%s%s", missing->length > 0 ? ", " : "", need->experiments[e]);
+            continue;
+        }
         for (int32_t p = 0; p < need->num_protocols; p++) {
             if (run_list_group(list, need->suite, need->experiments[e], need->protocols[p]).n > 0) continue;
             text_append(missing, "%s%s %s", missing->length > 0 ? ", " : "", need->experiments[e],
@@ -441,10 +469,12 @@ moe_status run_list_require(const struct run_list *list, const struct run_need *
         status = moe_fail(err, MOE_ENOMEM, "%s: no memory", what);
     } else if (missing.length > 0) {
         const char *tier = list->tier[0] != '\0' ? list->tier : "desk";
+        const bool sweep = is_of_sweep(need->experiments[0]);
         status =
             moe_fail(err, MOE_ENOTFOUND,
-                     "%s: no runs of %s, tier %s, below %s for: %s; train them with `moe suite %s --tier %s`",
-                     what, need->suite, tier, list->roots, missing.data, need->suite, tier);
+                     "%s: no runs of %s, tier %s, below %s for: %s; train them with `moe %s %s%s --tier %s`",
+                     what, need->suite, tier, list->roots, missing.data, sweep ? "lr-sweep" : "suite",
+                     need->suite, sweep ? "/EXPERIMENT" : "", tier);
     }
     text_free(&missing);
     return status;

@@ -54,9 +54,6 @@ struct run_group {
 struct run_group run_list_group(const struct run_list *list, const char *suite, const char *experiment,
                                 const char *protocol);
 
-/* Whether any run of a suite is there. */
-bool run_list_has_suite(const struct run_list *list, const char *suite);
-
 /* Reader of a run, owned by the list: good until the next call for another run (readers are kept within a
  * budget of memory). The run counts as used. */
 moe_status run_list_reader(struct run_list *list, const struct run_file *file, struct run_reader **out_reader,
@@ -76,12 +73,17 @@ moe_status run_list_used(const struct run_list *list, char **out_text, moe_err *
 /* What a figure or a table needs before it begins. */
 struct run_need {
     const char *suite;
-    const char *const *experiments; /* [num_experiments] */
+    const char *const *experiments; /* [num_experiments]; a pattern, such as "lr_sweep.*", needs one match
+                                       under one of the protocols */
     int32_t num_experiments;
     const char *const *protocols; /* [num_protocols] */
     int32_t num_protocols;
     const struct run_need *also; /* of the same suite: what runs under other protocols; NULL = no more */
 };
+
+/* Whether a report of these runs speaks of what needs this: there are runs of the suite, or runs of its
+ * learning-rate sweeps for what needs those. Otherwise it leaves the figure or table out. */
+bool run_list_concerns(const struct run_list *list, const struct run_need *need);
 
 /* MOE_ENOTFOUND names every group that has no run, the tier, the folders, and the command that trains them.
  * `what` is the figure or table: "figure a-entropy". */

@@ -194,6 +194,12 @@ const struct figure source_d_figures[] = {
      "How evenly experts are loaded in training when the bias moves as in the document's code, as in its "
      "text, and by a constant step; and the loss that comes of it.",
      &source_d_need_bias_rules, draw_d_bias_rules, NULL},
+    {"d-lr-sweep", "D", "Loss after a few steps against the learning rate",
+     "Training loss at the end of short runs at many learning rates, and the rate with the smallest. Runs "
+     "that "
+     "ended with a number that is not finite, or above the loss they began with, stand in the stripe at the "
+     "top. Bands are 95 % intervals over seeds.",
+     &source_d_need_lr_sweep, draw_d_lr_sweep, NULL},
     {"d-training", "D", "Validation loss during training",
      "One panel for each family of experiments and protocol; the dense model is in every panel. Bands are "
      "95 % intervals over seeds.",

@@ -66,6 +66,7 @@ extern const struct run_need source_d_need_training;    /* 01, a, b, c, d */
 extern const struct run_need source_d_need_router;      /* a2, c2, c3, d4 */
 extern const struct run_need source_d_need_bias_rules;  /* a2 and its other rules, corrected */
 extern const struct run_need source_d_need_routing;     /* all that route, but b20 */
+extern const struct run_need source_d_need_lr_sweep;    /* any sweep, under either protocol */
 extern const struct run_need source_d_need_all;         /* all of the source, and the bias rules */
 
 /* The runs of an experiment under a protocol, or under the only one that it has. */
@@ -83,7 +84,8 @@ moe_status source_d_legend(struct plot *plot, const enum source_d_experiment *ex
 void source_d_seeds(const struct report *report, const enum source_d_experiment *experiments, int32_t count,
                     char *out, size_t size);
 
-/* The figures (d_curves.c, d_families.c). */
+/* The figures (d_lr_sweep.c, d_curves.c, d_families.c). */
+moe_status draw_d_lr_sweep(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
 moe_status draw_d_training(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
 moe_status draw_d_dense_parity(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
 moe_status draw_d_router_gradient(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);

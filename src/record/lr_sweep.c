@@ -156,11 +156,21 @@ moe_status lr_sweep_summarize(struct lr_sweep_run *runs, int32_t count, struct l
                               moe_err *err) {
     moe_status status = MOE_OK;
     struct lr_sweep_summary s = {.suggested = -1, .largest = -1};
+    for (int32_t i = 1; i < count; i++)
+        moe_check(
+            runs[i].max_steps == runs[0].max_steps && runs[i].warmup_steps == runs[0].warmup_steps, err,
+            MOE_EMISMATCH,
+            "runs of one sweep have %lld steps, %lld of them warm-up, and %lld and %lld: rates are compared "
+            "over the same steps",
+            (long long)runs[0].max_steps, (long long)runs[0].warmup_steps, (long long)runs[i].max_steps,
+            (long long)runs[i].warmup_steps);
     if (count > 0) qsort(runs, (size_t)count, sizeof *runs, by_rate_and_seed);
     for (int32_t first = 0; first < count; first += s.rates[s.count - 1].seeds) {
         moe_check(s.count < LR_SWEEP_RATES_MAX, err, MOE_EARG, "a sweep of more than %d learning rates",
                   LR_SWEEP_RATES_MAX);
         s.rates[s.count] = sum_up_rate(runs, first, count);
+        moe_check(s.rates[s.count].seeds <= LR_SWEEP_SEEDS_MAX, err, MOE_EARG,
+                  "a sweep of more than %d seeds", LR_SWEEP_SEEDS_MAX);
         if (s.rates[s.count].seeds > s.seeds) s.seeds = s.rates[s.count].seeds;
         s.count++;
     }

@@ -20,6 +20,7 @@
 #define LR_SWEEP_LAST_STEPS 10
 #define LR_SWEEP_NAME_MAX   128
 #define LR_SWEEP_RATES_MAX  64
+#define LR_SWEEP_SEEDS_MAX  1000       /* of one rate */
 #define LR_SWEEP_DIVERGED   "diverged" /* outcome of a run that was sealed at a number that was not finite */
 
 /* MOE_ECONFIG if the name would be too long. */
@@ -62,7 +63,8 @@ struct lr_sweep_summary {
     int32_t largest;   /* index; -1 if no rate has two seeds */
 };
 
-/* Sorts the runs by rate and seed, and sums them up. MOE_EARG: more rates than there is room for. */
+/* Sorts the runs by rate and seed, and sums them up. MOE_EMISMATCH: they were not all to make the same steps.
+ * MOE_EARG: more rates, or seeds of one, than there is room for. */
 moe_status lr_sweep_summarize(struct lr_sweep_run *runs, int32_t count, struct lr_sweep_summary *out_summary,
                               moe_err *err);
 

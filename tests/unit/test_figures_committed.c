@@ -41,7 +41,7 @@ static void test_figures_are_current(void **state) {
         size_t committed_size = 0;
         char name[FIGURE_NAME_MAX];
         moe_err err = {0};
-        if (!run_list_has_suite(report->runs, figure_at(i)->need->suite)) continue;
+        if (!run_list_concerns(report->runs, figure_at(i)->need)) continue;
         figure_file_name(figure_at(i), name);
         char *path = path_join(FIGURES, name);
         assert_non_null(path);
