@@ -41,23 +41,17 @@ static void add_floor_legend(struct plot *plot, const double floors[SOURCE_A_PRO
 moe_status draw_a_training_loss(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
-    char seeds[32];
-    char note[512];
     double floors[SOURCE_A_PROTOCOLS];
+    const struct plot_layout layout = {
+        .title = "Training loss by epoch",
+        .note = "Mean and 95 % interval over {seeds}, as far as every seed trained; thin lines: single seeds "
+                "beyond. With label smoothing (strong_reg) the minimised loss is larger than cross-entropy "
+                "plus auxiliary loss.",
+        .panel_height = 210.0,
+        .rows = 2,
+        .columns = 2};
     (void)frame;
-    source_a_seeds(report, seeds, sizeof seeds);
-    snprintf(note, sizeof note,
-             "Mean and 95 %% interval over %s, as far as every seed trained; thin lines: single seeds "
-             "beyond. With label "
-             "smoothing (strong_reg) the minimised loss is larger than cross-entropy plus auxiliary loss.",
-             seeds);
-    moe_try(plot_new(&(struct plot_layout){.title = "Training loss by epoch",
-                                           .note = note,
-                                           .width = STYLE_PAGE_WIDTH,
-                                           .panel_height = 210.0,
-                                           .rows = 2,
-                                           .columns = 2},
-                     &plot, err));
+    moe_try(source_a_plot(report, layout, &plot, err));
     moe_try(source_a_legend(plot, 0, GEOM_LINE, err));
     plot_break_legend(plot);
     for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++) {
@@ -189,7 +183,6 @@ moe_status draw_a_validation_loss(struct report *report, int32_t frame, struct p
                                   moe_err *err) {
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
-    char seeds[32];
     char note[512];
     bool comparable = false;
     double floors[SOURCE_A_PROTOCOLS];
@@ -197,23 +190,17 @@ moe_status draw_a_validation_loss(struct report *report, int32_t frame, struct p
     for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++)
         moe_try(floor_of(report, p, &floors[p], err));
     moe_try(is_comparable(report, floors[0], &comparable, err));
-    source_a_seeds(report, seeds, sizeof seeds);
     snprintf(note, sizeof note,
-             "Mean and 95 %% interval over %s, as far as every seed trained; thin lines: single seeds "
+             "Mean and 95 %% interval over {seeds}, as far as every seed trained; thin lines: single seeds "
              "beyond. As published, "
              "the reported loss of the MoE models contains their auxiliary loss (and of strong_reg its label "
              "smoothing); "
              "under the corrected protocol both columns are the same quantity. %s",
-             seeds,
              comparable ? "The published values are of one seed."
                         : "The published losses belong to other data and are not shown.");
-    moe_try(plot_new(&(struct plot_layout){.title = "Validation loss by epoch",
-                                           .note = note,
-                                           .width = STYLE_PAGE_WIDTH,
-                                           .panel_height = 200.0,
-                                           .rows = 3,
-                                           .columns = 2},
-                     &plot, err));
+    const struct plot_layout layout = {
+        .title = "Validation loss by epoch", .note = note, .panel_height = 200.0, .rows = 3, .columns = 2};
+    moe_try(source_a_plot(report, layout, &plot, err));
     moe_try(source_a_legend(plot, 0, GEOM_LINE, err));
     plot_break_legend(plot);
     struct plot_pen curve = source_published_pen(STYLE_MUTED);

@@ -9,9 +9,11 @@
 #define MOE_EXPERIMENTS (SOURCE_A_EXPERIMENTS - 1)
 #define MAX_EXPERTS     64
 
-/* Number of experts, which all runs must share. */
-static moe_status expert_count(struct report *report, int32_t *out_experts, moe_err *err) {
+/* The MoE layers, and the number of experts, which all runs must share. */
+static moe_status layers_and_experts(struct report *report, int32_t out_layers[SOURCE_A_LAYERS],
+                                     int32_t *out_experts, moe_err *err) {
     moe_status status = MOE_OK;
+    moe_try(source_a_layers(report, out_layers, err));
     const struct run_group first = source_a_group(report, 1, 0);
     *out_experts = first.files[0].info.axes.experts;
     for (int32_t e = 1; e < SOURCE_A_EXPERIMENTS; e++) {
@@ -82,25 +84,21 @@ moe_status draw_a_entropy(struct report *report, int32_t frame, struct plot **ou
     struct plot *plot = NULL;
     int32_t layers[SOURCE_A_LAYERS];
     int32_t experts = 0;
-    char seeds[32];
     char note[512];
     char label[64];
     (void)frame;
-    moe_try(source_a_layers(report, layers, err));
-    moe_try(expert_count(report, &experts, err));
-    source_a_seeds(report, seeds, sizeof seeds);
+    moe_try(layers_and_experts(report, layers, &experts, err));
     snprintf(note, sizeof note,
-             "Validation split after each epoch; mean and 95 %% interval over %s, as far as every seed "
+             "Validation split after each epoch; mean and 95 %% interval over {seeds}, as far as every seed "
              "trained; thin lines: "
              "single seeds beyond. Per token: layer %d solid, layer %d dashed, without intervals.",
-             seeds, layers[0], layers[1]);
-    moe_try(plot_new(&(struct plot_layout){.title = "Entropy of routing by epoch",
-                                           .note = note,
-                                           .width = STYLE_PAGE_WIDTH,
-                                           .panel_height = 180.0,
-                                           .rows = SOURCE_A_PROTOCOLS,
-                                           .columns = 3},
-                     &plot, err));
+             layers[0], layers[1]);
+    const struct plot_layout layout = {.title = "Entropy of routing by epoch",
+                                       .note = note,
+                                       .panel_height = 180.0,
+                                       .rows = SOURCE_A_PROTOCOLS,
+                                       .columns = 3};
+    moe_try(source_a_plot(report, layout, &plot, err));
     moe_try(source_a_legend(plot, 1, GEOM_LINE, err));
     plot_break_legend(plot);
     const struct plot_pen line = source_reference_pen();
@@ -235,21 +233,21 @@ static void set_usage_panel(struct plot *plot, int32_t row, int32_t column, int3
 }
 
 /* An empty plot with a panel for each protocol, layer and experiment, and the line of equal shares. */
-static moe_status new_usage_plot(const char *title, const char *note, const int32_t layers[SOURCE_A_LAYERS],
-                                 int32_t experts, int32_t first_number, const char *position_label,
-                                 double height, double top, struct plot **out_plot, moe_err *err) {
+static moe_status new_usage_plot(const struct report *report, const char *title, const char *note,
+                                 const int32_t layers[SOURCE_A_LAYERS], int32_t experts, int32_t first_number,
+                                 const char *position_label, double height, double top,
+                                 struct plot **out_plot, moe_err *err) {
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
     struct expert_names names;
     const struct plot_pen uniform = source_reference_pen();
     name_experts(&names, experts, first_number);
-    moe_try(plot_new(&(struct plot_layout){.title = title,
-                                           .note = note,
-                                           .width = STYLE_PAGE_WIDTH,
-                                           .panel_height = height,
-                                           .rows = SOURCE_A_PROTOCOLS * SOURCE_A_LAYERS,
-                                           .columns = MOE_EXPERIMENTS},
-                     &plot, err));
+    const struct plot_layout layout = {.title = title,
+                                       .note = note,
+                                       .panel_height = height,
+                                       .rows = SOURCE_A_PROTOCOLS * SOURCE_A_LAYERS,
+                                       .columns = MOE_EXPERIMENTS};
+    moe_try(source_a_plot(report, layout, &plot, err));
     for (int32_t row = 0; row < SOURCE_A_PROTOCOLS * SOURCE_A_LAYERS; row++) {
         for (int32_t c = 0; c < MOE_EXPERIMENTS; c++) {
             set_usage_panel(plot, row, c, layers[row % SOURCE_A_LAYERS], &names, experts, position_label,
@@ -274,19 +272,13 @@ moe_status draw_a_usage(struct report *report, int32_t frame, struct plot **out_
     struct plot *plot = NULL;
     int32_t layers[SOURCE_A_LAYERS];
     int32_t experts = 0;
-    char seeds[32];
-    char note[512];
     (void)frame;
-    moe_try(source_a_layers(report, layers, err));
-    moe_try(expert_count(report, &experts, err));
-    source_a_seeds(report, seeds, sizeof seeds);
-    snprintf(note, sizeof note,
-             "Share of the validation slots after the last epoch, experts of each run ordered by their "
-             "share; mean over %s, "
-             "error bars: 95 %% interval. The published values are of one seed, ordered the same way.",
-             seeds);
-    moe_try(new_usage_plot("Expert usage at the end of training", note, layers, experts, 1, "expert, by rank",
-                           100.0, NAN, &plot, err));
+    moe_try(layers_and_experts(report, layers, &experts, err));
+    moe_try(new_usage_plot(report, "Expert usage at the end of training",
+                           "Share of the validation slots after the last epoch, experts of each run ordered "
+                           "by their share; mean over {seeds}, error bars: 95 % interval. The published "
+                           "values are of one seed, ordered the same way.",
+                           layers, experts, 1, "expert, by rank", 100.0, NAN, &plot, err));
     struct plot_pen published = source_published_pen(STYLE_INK);
     published.marker = MARKER_DIAMOND;
     published.width = 0.0;
@@ -395,8 +387,7 @@ moe_status draw_a_usage_evolution(struct report *report, int32_t frame, struct p
     char title[96];
     char note[512];
     const struct run_group first = source_a_group(report, 1, 0);
-    moe_try(source_a_layers(report, layers, err));
-    moe_try(expert_count(report, &experts, err));
+    moe_try(layers_and_experts(report, layers, &experts, err));
     moe_try(largest_share(report, layers, &largest, err));
     snprintf(title, sizeof title, "Expert usage after epoch %d", (int)frame + 1);
     snprintf(
@@ -404,7 +395,8 @@ moe_status draw_a_usage_evolution(struct report *report, int32_t frame, struct p
         "Share of the validation slots, runs of seed %llu. Pale bars: the run has stopped, its last state.",
         (unsigned long long)first.files[0].info.seed);
     /* one axis for all frames */
-    moe_try(new_usage_plot(title, note, layers, experts, 0, "expert", 78.0, 104.0 * largest, &plot, err));
+    moe_try(
+        new_usage_plot(report, title, note, layers, experts, 0, "expert", 78.0, 104.0 * largest, &plot, err));
     for (int32_t row = 0; row < SOURCE_A_PROTOCOLS * SOURCE_A_LAYERS; row++) {
         for (int32_t c = 0; c < MOE_EXPERIMENTS; c++)
             moe_try(add_evolution_bars(report, plot, row * MOE_EXPERIMENTS + c, c + 1, row / SOURCE_A_LAYERS,

@@ -200,25 +200,17 @@ out:
 moe_status draw_a_summary(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
-    char seeds[32];
-    char note[512];
     const struct plot_pen line = source_reference_pen();
+    const struct plot_layout layout = {
+        .title = "Source A at a glance",
+        .note = "Ours: mean and 95 % interval over {seeds}; losses are the best of each run, differences and "
+                "ratios are taken seed by seed. Left of zero is better than dense. The reported loss of the "
+                "MoE models contains their auxiliary loss. Published values are of one seed.",
+        .panel_height = 170.0,
+        .rows = 2,
+        .columns = 3};
     (void)frame;
-    source_a_seeds(report, seeds, sizeof seeds);
-    snprintf(note, sizeof note,
-             "Ours: mean and 95 %% interval over %s; losses are the best of each run, differences and ratios "
-             "are taken seed "
-             "by seed. Left of zero is better than dense. The reported loss of the MoE models contains their "
-             "auxiliary "
-             "loss. Published values are of one seed.",
-             seeds);
-    moe_try(plot_new(&(struct plot_layout){.title = "Source A at a glance",
-                                           .note = note,
-                                           .width = STYLE_PAGE_WIDTH,
-                                           .panel_height = 170.0,
-                                           .rows = 2,
-                                           .columns = 3},
-                     &plot, err));
+    moe_try(source_a_plot(report, layout, &plot, err));
     source_kind_legend(plot, OF_PUBLISHED, OF_CORRECTED);
     plot_add_legend(plot, "same as dense; equal shares", GEOM_LINE, &line);
     moe_try(add_losses(report, plot, err));

@@ -132,25 +132,17 @@ out:
 moe_status draw_a_timing(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
-    char seeds[32];
-    char note[512];
     const struct plot_pen one = source_reference_pen();
+    const struct plot_layout layout = {
+        .title = "Time of an epoch by part",
+        .note = "Sums over the steps of an epoch, median of the epochs; ours: mean over {seeds}, error bars: "
+                "95 % interval. The axes of the upper row differ: the machines do. The published clocks did "
+                "not wait for the device, so work started in one part could be counted in another.",
+        .panel_height = 150.0,
+        .rows = 2,
+        .columns = COLUMNS};
     (void)frame;
-    source_a_seeds(report, seeds, sizeof seeds);
-    snprintf(note, sizeof note,
-             "Sums over the steps of an epoch, median of the epochs; ours: mean over %s, error bars: 95 %% "
-             "interval. The axes of "
-             "the upper row differ: the machines do. The published clocks did not wait for the device, so "
-             "work started in "
-             "one part could be counted in another.",
-             seeds);
-    moe_try(plot_new(&(struct plot_layout){.title = "Time of an epoch by part",
-                                           .note = note,
-                                           .width = STYLE_PAGE_WIDTH,
-                                           .panel_height = 150.0,
-                                           .rows = 2,
-                                           .columns = COLUMNS},
-                     &plot, err));
+    moe_try(source_a_plot(report, layout, &plot, err));
     plot_add_legend(plot, "forward", GEOM_BARS, &(struct plot_pen){.colour = style_forward()});
     plot_add_legend(plot, "backward", GEOM_BARS, &(struct plot_pen){.colour = style_backward()});
     plot_add_legend(plot, "optimizer", GEOM_BARS, &(struct plot_pen){.colour = style_optimizer()});
@@ -194,23 +186,17 @@ out:
 moe_status draw_a_throughput(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
-    char seeds[32];
-    char note[512];
     const struct plot_pen one = source_reference_pen();
+    const struct plot_layout layout = {
+        .title = "Training throughput",
+        .note =
+            "Training tokens over wall clock of the steps, median of the epochs; ours: mean over {seeds}, "
+            "error bars: 95 % interval. Ratios are taken seed by seed.",
+        .panel_height = 150.0,
+        .rows = 2,
+        .columns = COLUMNS};
     (void)frame;
-    source_a_seeds(report, seeds, sizeof seeds);
-    snprintf(note, sizeof note,
-             "Training tokens over wall clock of the steps, median of the epochs; ours: mean over %s, error "
-             "bars: 95 %% "
-             "interval. Ratios are taken seed by seed.",
-             seeds);
-    moe_try(plot_new(&(struct plot_layout){.title = "Training throughput",
-                                           .note = note,
-                                           .width = STYLE_PAGE_WIDTH,
-                                           .panel_height = 150.0,
-                                           .rows = 2,
-                                           .columns = COLUMNS},
-                     &plot, err));
+    moe_try(source_a_plot(report, layout, &plot, err));
     plot_add_legend(plot, "as fast as dense", GEOM_LINE, &one);
     for (int32_t c = 0; c < COLUMNS; c++) {
         struct stats_estimate values[SOURCE_A_EXPERIMENTS];

@@ -1,7 +1,9 @@
 #include "analysis/figures/source_a.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "analysis/style.h"
 
@@ -112,10 +114,25 @@ out:
     return status;
 }
 
-void source_a_seeds(const struct report *report, char *out, size_t size) {
+static void count_seeds(const struct report *report, char *out, size_t size) {
     struct run_group groups[SOURCE_A_EXPERIMENTS * SOURCE_A_PROTOCOLS];
     for (int32_t e = 0; e < SOURCE_A_EXPERIMENTS; e++)
         for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++)
             groups[e * SOURCE_A_PROTOCOLS + p] = source_a_group(report, e, p);
     source_seeds(groups, SOURCE_A_EXPERIMENTS * SOURCE_A_PROTOCOLS, out, size);
+}
+
+moe_status source_a_plot(const struct report *report, struct plot_layout layout, struct plot **out_plot,
+                         moe_err *err) {
+    static const char mark[] = "{seeds}";
+    char seeds[32], note[512];
+    const char *at = strstr(layout.note, mark);
+    if (at != NULL) {
+        count_seeds(report, seeds, sizeof seeds);
+        snprintf(note, sizeof note, "%.*s%s%s", (int)(at - layout.note), layout.note, seeds,
+                 at + sizeof mark - 1);
+        layout.note = note;
+    }
+    layout.width = STYLE_PAGE_WIDTH;
+    return plot_new(&layout, out_plot, err);
 }

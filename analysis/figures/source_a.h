@@ -46,8 +46,10 @@ moe_status source_a_curves(struct report *report, struct plot *plot, int32_t pan
                            int32_t from, const char *series, enum plot_dash dash, double ceiling,
                            moe_err *err);
 
-/* "5 seeds", "3 to 5 seeds" or "1 seed (no interval)": how many runs each experiment has. */
-void source_a_seeds(const struct report *report, char *out, size_t size);
+/* An empty page of panels: the layout's width is set here, and "{seeds}" in its note becomes "5 seeds",
+ * "3 to 5 seeds" or "1 seed (no interval)", as many as the experiments have. */
+moe_status source_a_plot(const struct report *report, struct plot_layout layout, struct plot **out_plot,
+                         moe_err *err);
 
 /* The figures (a_losses.c, a_timing.c, a_routing.c, a_summary.c). */
 moe_status draw_a_training_loss(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
