@@ -3,10 +3,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "analysis/audit.h"
 #include "analysis/figures/source_d.h"
 #include "analysis/measures.h"
+#include "analysis/tables_lr_sweep.h"
 
 #define COUNT(array) ((int32_t)(sizeof(array) / sizeof((array)[0])))
 
@@ -318,6 +320,31 @@ out:
     return status;
 }
 
+/* ---- the runs themselves */
+
+static const struct table_column run_columns[] = {
+    {"experiment", CELL_TEXT, 0}, {"protocol", CELL_TEXT, 0},     {"seed", CELL_NUMBER, 0},
+    {"outcome", CELL_TEXT, 0},    {"validation", CELL_NUMBER, 4}, {"digest", CELL_TEXT, 0},
+};
+
+static moe_status build_runs(struct report *report, struct sheet *sheet, moe_err *err) {
+    moe_status status = MOE_OK;
+    for (int32_t i = 0; i < run_list_count(report->runs); i++) {
+        const struct run_file *file = run_list_at(report->runs, i);
+        struct table_cell *row = NULL;
+        if (strcmp(file->info.suite, source_d_need_all.suite) != 0) continue;
+        moe_try(sheet_add_row(sheet, &row, err));
+        row[0] = cell_text("%s", file->info.experiment);
+        row[1] = cell_text("%s", file->info.protocol);
+        row[2] = cell_number((double)file->info.seed);
+        row[3] = cell_text("%s", file->info.outcome);
+        moe_try(measure_of_run(report->runs, file, "last_ce", &row[4].value, err));
+        row[5] = cell_text("%.16s", file->info.digest);
+    }
+out:
+    return status;
+}
+
 const struct table source_d_tables[] = {
     {"d-results", "D", "Results of all experiments, published beside ours",
      "Ours: cross-entropy, mean and 95 % interval over seeds; validation after the last step, training over "
@@ -338,5 +365,15 @@ const struct table source_d_tables[] = {
      "Training batches of the last quarter of the steps, mean over layers; mean and 95 % interval over "
      "seeds. The router's gradient is the norm over all routers before clipping, as a decimal logarithm.",
      &source_d_need_routing, routing_columns, COUNT(routing_columns), build_routing},
+    {"d-runs", "D", "Runs of source D",
+     "Every run of the suite. The validation cross-entropy is that after the last step.", &source_d_need_all,
+     run_columns, COUNT(run_columns), build_runs},
+    {"d-lr-sweep", "D", "Learning rates",
+     "Short runs of the same length at each rate: mean loss of the last training steps, and validation loss "
+     "after them; mean and 95 % interval over the seeds that did not diverge. A run has diverged if a number "
+     "was not finite, or if its loss ended above that of its first step. Differences from the smallest loss "
+     "are taken seed by seed; a rate is called within the noise if its difference is at most twice the "
+     "difference's standard error.",
+     &source_d_need_lr_sweep, lr_sweep_columns, LR_SWEEP_COLUMNS, build_lr_sweep},
 };
 const int32_t source_d_table_count = COUNT(source_d_tables);
