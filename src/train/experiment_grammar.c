@@ -128,27 +128,47 @@ static bool is_section(const char *name) {
     return false;
 }
 
-/* [SECTION]: every key is checked against the table of keys. */
-static moe_status convert_section(const struct source_file *file, const char *path, const char *section,
-                                  json_t *table, json_t *out, moe_err *err) {
+/* One key of a table: its name, path and value, and "FILE:LINE" of where it stands. */
+struct entry {
+    const char *name, *path, *place;
+    json_t *value;
+};
+
+/* Converts one entry of a table into `out`; `context` is the rule's own. */
+typedef moe_status entry_rule(const struct source_file *file, const struct entry *entry, const void *context,
+                              json_t *out, moe_err *err);
+
+/* Every entry of a table by one rule, in the order of the file. */
+static moe_status convert_entries(const struct source_file *file, const char *path, json_t *table,
+                                  entry_rule *rule, const void *context, json_t *out, moe_err *err) {
     moe_status status = MOE_OK;
-    char *inner = NULL, *place = NULL, *full = NULL;
+    char *inner = NULL, *place = NULL;
     const char *name;
     json_t *value;
     json_object_foreach(table, name, value) {
         moe_try(make_path(path, name, &inner, err));
         moe_try(make_place(file, inner, &place, err));
-        moe_try(make_path(section, name, &full, err));
-        moe_try(config_check(&EXPERIMENT_KEYS, full, value, place, err));
-        moe_try(add_leaf(out, name, place, value, err));
+        moe_try(rule(file, &(struct entry){name, inner, place, value}, context, out, err));
         free(inner);
         free(place);
-        free(full);
-        inner = place = full = NULL;
+        inner = place = NULL;
     }
 out:
     free(inner);
     free(place);
+    return status;
+}
+
+/* A key of [SECTION]; context: the section's name. Every key is checked against the table of keys. */
+static moe_status convert_key(const struct source_file *file, const struct entry *entry, const void *context,
+                              json_t *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    char *full = NULL;
+    (void)file;
+    moe_try(make_path(context, entry->name, &full, err));
+    moe_try(config_check(&EXPERIMENT_KEYS, full, entry->value, entry->place, err));
+    moe_try(add_leaf(out, entry->name, entry->place, entry->value, err));
+out:
     free(full);
     return status;
 }
@@ -177,98 +197,65 @@ out:
     return status;
 }
 
-/* [experiment.X.axes]: "SECTION.KEY" = [...] and SECTION.KEY = [...] mean the same. */
-static moe_status convert_axes(const struct source_file *file, const char *path, const char *key_so_far,
-                               json_t *table, json_t *out, moe_err *err) {
+/* An entry of [experiment.X.axes]; context: the key so far. "SECTION.KEY" = [...] and SECTION.KEY = [...]
+ * mean the same. */
+static moe_status convert_axis(const struct source_file *file, const struct entry *entry, const void *context,
+                               json_t *out, moe_err *err) {
     moe_status status = MOE_OK;
-    char *inner = NULL, *place = NULL, *key = NULL;
-    const char *name;
-    json_t *value;
-    json_object_foreach(table, name, value) {
-        moe_try(make_path(path, name, &inner, err));
-        moe_try(make_place(file, inner, &place, err));
-        moe_try(make_path(key_so_far, name, &key, err));
-        if (json_is_object(value)) {
-            moe_try(convert_axes(file, inner, key, value, out, err));
-        } else {
-            moe_try(check_axis(key, value, place, err));
-            moe_check(json_object_get(out, key) == NULL, err, MOE_ECONFIG, "%s: axis %s stands there twice",
-                      place, key);
-            moe_try(add_leaf(out, key, place, value, err));
-        }
-        free(inner);
-        free(place);
-        free(key);
-        inner = place = key = NULL;
+    char *key = NULL;
+    moe_try(make_path(context, entry->name, &key, err));
+    if (json_is_object(entry->value)) {
+        moe_try(convert_entries(file, entry->path, entry->value, convert_axis, key, out, err));
+    } else {
+        moe_try(check_axis(key, entry->value, entry->place, err));
+        moe_check(json_object_get(out, key) == NULL, err, MOE_ECONFIG, "%s: axis %s stands there twice",
+                  entry->place, key);
+        moe_try(add_leaf(out, key, entry->place, entry->value, err));
     }
 out:
-    free(inner);
-    free(place);
     free(key);
     return status;
 }
 
-/* [lr_sweep]: its values are of the kind of these keys. */
-static moe_status convert_lr_sweep(const struct source_file *file, const char *path, json_t *table,
-                                   json_t *out, moe_err *err) {
+/* An entry of [lr_sweep]: its values are of the kind of these keys. */
+static moe_status convert_lr_sweep(const struct source_file *file, const struct entry *entry,
+                                   const void *context, json_t *out, moe_err *err) {
     moe_status status = MOE_OK;
     static const char *const names[] = {"lr", "steps", "warmup_steps"};
     static const char *const keys[] = {"train.lr", "train.max_steps", "train.warmup_steps"};
-    char *inner = NULL, *place = NULL;
-    const char *name;
-    json_t *value;
-    json_object_foreach(table, name, value) {
-        size_t i = 0;
-        while (i < 3 && strcmp(names[i], name) != 0)
-            i++;
-        moe_try(make_path(path, name, &inner, err));
-        moe_try(make_place(file, inner, &place, err));
-        if (i == 3) moe_try(config_unknown(MOE_ECONFIG, "key of an lr_sweep", name, names, 3, place, err));
-        if (i == 0) {
-            moe_try(check_axis(keys[i], value, place, err));
-        } else {
-            moe_try(config_check(&EXPERIMENT_KEYS, keys[i], value, place, err));
-        }
-        moe_try(add_leaf(out, name, place, value, err));
-        free(inner);
-        free(place);
-        inner = place = NULL;
+    size_t i = 0;
+    (void)file;
+    (void)context;
+    while (i < 3 && strcmp(names[i], entry->name) != 0)
+        i++;
+    if (i == 3)
+        moe_try(config_unknown(MOE_ECONFIG, "key of an lr_sweep", entry->name, names, 3, entry->place, err));
+    if (i == 0) {
+        moe_try(check_axis(keys[i], entry->value, entry->place, err));
+    } else {
+        moe_try(config_check(&EXPERIMENT_KEYS, keys[i], entry->value, entry->place, err));
     }
+    moe_try(add_leaf(out, entry->name, entry->place, entry->value, err));
 out:
-    free(inner);
-    free(place);
     return status;
 }
 
-static moe_status convert_table(const struct source_file *file, const char *path,
-                                const struct table_grammar *grammar, json_t *table, json_t *out,
-                                moe_err *err);
+static entry_rule convert_table_entry;
 
-/* A table of tables, such as [protocol]: names are the user's. */
-static moe_status convert_named(const struct source_file *file, const char *path,
-                                const struct table_grammar *grammar, json_t *table, json_t *out,
-                                moe_err *err) {
+/* An entry of a table of tables, such as [protocol]: names are the user's; context: the inner tables'
+ * grammar. */
+static moe_status convert_named(const struct source_file *file, const struct entry *entry,
+                                const void *context, json_t *out, moe_err *err) {
     moe_status status = MOE_OK;
-    char *inner = NULL, *place = NULL;
-    const char *name;
-    json_t *value, *to = NULL;
-    json_object_foreach(table, name, value) {
-        moe_try(make_path(path, name, &inner, err));
-        moe_try(make_place(file, inner, &place, err));
-        moe_check(json_is_object(value), err, MOE_ECONFIG, "%s: %.200s: a table is expected: [%.200s]", place,
-                  name, inner);
-        moe_check(grammar_is_name(name), err, MOE_ECONFIG,
-                  "%s: '%.100s' is no name: 1 to %d letters, digits, '_' and '-'", place, name,
-                  NAME_MAX_BYTES);
-        moe_try(add_table(out, name, &to, err));
-        moe_try(convert_table(file, inner, grammar, value, to, err));
-        free(inner);
-        free(place);
-        inner = place = NULL;
-    }
+    json_t *to = NULL;
+    moe_check(json_is_object(entry->value), err, MOE_ECONFIG, "%s: %.200s: a table is expected: [%.200s]",
+              entry->place, entry->name, entry->path);
+    moe_check(grammar_is_name(entry->name), err, MOE_ECONFIG,
+              "%s: '%.100s' is no name: 1 to %d letters, digits, '_' and '-'", entry->place, entry->name,
+              NAME_MAX_BYTES);
+    moe_try(add_table(out, entry->name, &to, err));
+    moe_try(convert_entries(file, entry->path, entry->value, convert_table_entry, context, to, err));
 out:
-    free(inner);
-    free(place);
     return status;
 }
 
@@ -283,31 +270,45 @@ out:
     return status;
 }
 
-static moe_status convert_member(const struct source_file *file, const char *path,
-                                 const struct member *member, json_t *value, const char *place, json_t *out,
-                                 moe_err *err) {
+/* The rule and its context for the entries of a member that is a table. */
+static entry_rule *rule_of(const struct member *member, const void **out_context) {
+    *out_context = member->inner;
+    switch (member->shape) {
+    case SHAPE_AXES:
+        *out_context = "";
+        return convert_axis;
+    case SHAPE_LR_SWEEP:
+        return convert_lr_sweep;
+    case SHAPE_TABLES:
+        return convert_named;
+    default:
+        return convert_table_entry;
+    }
+}
+
+static moe_status convert_member(const struct source_file *file, const struct entry *entry,
+                                 const struct member *member, json_t *out, moe_err *err) {
     moe_status status = MOE_OK;
     json_t *inner = NULL;
+    const void *context = NULL;
     switch (member->shape) {
     case SHAPE_STRING:
-        moe_check(json_is_string(value), err, MOE_ECONFIG, "%s: %s: a string is expected", place,
-                  member->name);
-        return add_leaf(out, member->name, place, value, err);
+        moe_check(json_is_string(entry->value), err, MOE_ECONFIG, "%s: %s: a string is expected",
+                  entry->place, member->name);
+        return add_leaf(out, member->name, entry->place, entry->value, err);
     case SHAPE_BOOL:
-        moe_check(json_is_boolean(value), err, MOE_ECONFIG, "%s: %s: true or false is expected", place,
-                  member->name);
-        return add_leaf(out, member->name, place, value, err);
+        moe_check(json_is_boolean(entry->value), err, MOE_ECONFIG, "%s: %s: true or false is expected",
+                  entry->place, member->name);
+        return add_leaf(out, member->name, entry->place, entry->value, err);
     case SHAPE_STRINGS:
-        moe_try(check_strings(member->name, value, place, err));
-        return add_leaf(out, member->name, place, value, err);
+        moe_try(check_strings(member->name, entry->value, entry->place, err));
+        return add_leaf(out, member->name, entry->place, entry->value, err);
     default:
-        moe_check(json_is_object(value), err, MOE_ECONFIG, "%s: %s: a table is expected", place,
+        moe_check(json_is_object(entry->value), err, MOE_ECONFIG, "%s: %s: a table is expected", entry->place,
                   member->name);
         moe_try(add_table(out, member->name, &inner, err));
-        if (member->shape == SHAPE_AXES) return convert_axes(file, path, "", value, inner, err);
-        if (member->shape == SHAPE_LR_SWEEP) return convert_lr_sweep(file, path, value, inner, err);
-        if (member->shape == SHAPE_TABLES) return convert_named(file, path, member->inner, value, inner, err);
-        return convert_table(file, path, member->inner, value, inner, err);
+        entry_rule *rule = rule_of(member, &context);
+        return convert_entries(file, entry->path, entry->value, rule, context, inner, err);
     }
 out:
     return status;
@@ -331,36 +332,26 @@ static moe_status unknown_member(const struct table_grammar *grammar, const char
     return status;
 }
 
-static moe_status convert_table(const struct source_file *file, const char *path,
-                                const struct table_grammar *grammar, json_t *table, json_t *out,
-                                moe_err *err) {
+/* An entry of a table with a grammar, which is the context. */
+static moe_status convert_table_entry(const struct source_file *file, const struct entry *entry,
+                                      const void *context, json_t *out, moe_err *err) {
     moe_status status = MOE_OK;
-    char *inner = NULL, *place = NULL;
-    const char *name;
-    json_t *value, *to = NULL;
-    json_object_foreach(table, name, value) {
-        const struct member *member = NULL;
-        for (size_t i = 0; i < MEMBERS_MAX && grammar->members[i].name != NULL; i++)
-            if (strcmp(grammar->members[i].name, name) == 0) member = &grammar->members[i];
-        moe_try(make_path(path, name, &inner, err));
-        moe_try(make_place(file, inner, &place, err));
-        if (member != NULL) {
-            moe_try(convert_member(file, inner, member, value, place, out, err));
-        } else if (grammar->sections && is_section(name)) {
-            moe_check(json_is_object(value), err, MOE_ECONFIG, "%s: %s: a table is expected: [%.200s]", place,
-                      name, inner);
-            moe_try(add_table(out, name, &to, err));
-            moe_try(convert_section(file, inner, name, value, to, err));
-        } else {
-            moe_try(unknown_member(grammar, name, place, err));
-        }
-        free(inner);
-        free(place);
-        inner = place = NULL;
+    const struct table_grammar *grammar = context;
+    const struct member *member = NULL;
+    json_t *to = NULL;
+    for (size_t i = 0; i < MEMBERS_MAX && grammar->members[i].name != NULL; i++)
+        if (strcmp(grammar->members[i].name, entry->name) == 0) member = &grammar->members[i];
+    if (member != NULL) {
+        moe_try(convert_member(file, entry, member, out, err));
+    } else if (grammar->sections && is_section(entry->name)) {
+        moe_check(json_is_object(entry->value), err, MOE_ECONFIG, "%s: %s: a table is expected: [%.200s]",
+                  entry->place, entry->name, entry->path);
+        moe_try(add_table(out, entry->name, &to, err));
+        moe_try(convert_entries(file, entry->path, entry->value, convert_key, entry->name, to, err));
+    } else {
+        moe_try(unknown_member(grammar, entry->name, entry->place, err));
     }
 out:
-    free(inner);
-    free(place);
     return status;
 }
 
@@ -370,7 +361,7 @@ moe_status grammar_convert(const char *path, const json_t *root, const json_t *l
     const struct source_file file = {path, lines};
     json_t *tree = json_object();
     moe_check(tree != NULL, err, MOE_ENOMEM, "no memory for %s", path);
-    moe_try(convert_table(&file, "", &whole_file, (json_t *)root, tree, err));
+    moe_try(convert_entries(&file, "", (json_t *)root, convert_table_entry, &whole_file, tree, err));
     *out_tree = json_incref(tree);
 out:
     json_decref(tree);
