@@ -9,6 +9,7 @@
 #include "analysis/figures/source_d.h"
 #include "analysis/measures.h"
 #include "analysis/tables_lr_sweep.h"
+#include "record/lr_sweep.h"
 
 #define COUNT(array) ((int32_t)(sizeof(array) / sizeof((array)[0])))
 
@@ -332,7 +333,10 @@ static moe_status build_runs(struct report *report, struct sheet *sheet, moe_err
     for (int32_t i = 0; i < run_list_count(report->runs); i++) {
         const struct run_file *file = run_list_at(report->runs, i);
         struct table_cell *row = NULL;
+        char swept[LR_SWEEP_NAME_MAX];
+        double rate;
         if (strcmp(file->info.suite, source_d_need_all.suite) != 0) continue;
+        if (lr_sweep_parse_name(file->info.experiment, swept, &rate)) continue; /* table d-lr-sweep */
         moe_try(sheet_add_row(sheet, &row, err));
         row[0] = cell_text("%s", file->info.experiment);
         row[1] = cell_text("%s", file->info.protocol);
@@ -366,8 +370,9 @@ const struct table source_d_tables[] = {
      "seeds. The router's gradient is the norm over all routers before clipping, as a decimal logarithm.",
      &source_d_need_routing, routing_columns, COUNT(routing_columns), build_routing},
     {"d-runs", "D", "Runs of source D",
-     "Every run of the suite. The validation cross-entropy is that after the last step.", &source_d_need_all,
-     run_columns, COUNT(run_columns), build_runs},
+     "Every run of the suite, short ones of learning-rate sweeps apart. The validation cross-entropy is that "
+     "after the last step.",
+     &source_d_need_all, run_columns, COUNT(run_columns), build_runs},
     {"d-lr-sweep", "D", "Learning rates",
      "Short runs of the same length at each rate: mean loss of the last training steps, and validation loss "
      "after them; mean and 95 % interval over the seeds that did not diverge. A run has diverged if a number "
