@@ -359,16 +359,16 @@ struct run_group run_list_group(const struct run_list *list, const char *suite, 
     return group;
 }
 
-/* A sweep is trained by a command of its own, and its runs stand for no experiment. */
-static bool is_of_sweep(const char *experiment) {
+bool run_is_of_sweep(const char *experiment) {
     return strncmp(experiment, LR_SWEEP_PREFIX, strlen(LR_SWEEP_PREFIX)) == 0;
 }
 
 bool run_list_concerns(const struct run_list *list, const struct run_need *need) {
-    const bool of_sweep = is_of_sweep(need->experiments[0]);
+    const bool of_sweep = run_is_of_sweep(need->experiments[0]);
     for (int32_t i = 0; i < list->count; i++) {
         const struct run_info *info = &list->files[i].info;
-        if (strcmp(info->suite, need->suite) == 0 && is_of_sweep(info->experiment) == of_sweep) return true;
+        if (strcmp(info->suite, need->suite) == 0 && run_is_of_sweep(info->experiment) == of_sweep)
+            return true;
     }
     return false;
 }
@@ -469,7 +469,7 @@ moe_status run_list_require(const struct run_list *list, const struct run_need *
         status = moe_fail(err, MOE_ENOMEM, "%s: no memory", what);
     } else if (missing.length > 0) {
         const char *tier = list->tier[0] != '\0' ? list->tier : "desk";
-        const bool sweep = is_of_sweep(need->experiments[0]);
+        const bool sweep = run_is_of_sweep(need->experiments[0]);
         status =
             moe_fail(err, MOE_ENOTFOUND,
                      "%s: no runs of %s, tier %s, below %s for: %s; train them with `moe %s %s%s --tier %s`",

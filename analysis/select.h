@@ -81,6 +81,13 @@ struct run_need {
     const struct run_need *also; /* of the same suite: what runs under other protocols; NULL = no more */
 };
 
+/* Whether an experiment's name is that of a run of a learning-rate sweep: it is trained by a command of its
+ * own and stands for no experiment. */
+bool run_is_of_sweep(const char *experiment);
+
+/* Whether a run is one of a learning-rate sweep: it stands for no experiment of its suite. */
+bool run_is_of_sweep(const struct run_info *info);
+
 /* Whether a report of these runs speaks of what needs this: there are runs of the suite, or runs of its
  * learning-rate sweeps for what needs those. Otherwise it leaves the figure or table out. */
 bool run_list_concerns(const struct run_list *list, const struct run_need *need);

@@ -335,7 +335,8 @@ static moe_status build_runs(struct report *report, struct sheet *sheet, moe_err
         struct table_cell *row = NULL;
         char swept[LR_SWEEP_NAME_MAX];
         double rate;
-        if (strcmp(file->info.suite, source_d_need_all.suite) != 0) continue;
+        if (strcmp(file->info.suite, source_d_need_all.suite) != 0 || run_is_of_sweep(file->info.experiment))
+            continue;
         if (lr_sweep_parse_name(file->info.experiment, swept, &rate)) continue; /* table d-lr-sweep */
         moe_try(sheet_add_row(sheet, &row, err));
         row[0] = cell_text("%s", file->info.experiment);

@@ -247,12 +247,21 @@ out:
     return status;
 }
 
+/* In place of a figure or table that these runs have nothing for, and that a report of them leaves out. */
+static void leave_out(const char *title, struct text *out) {
+    text_append(out, "*%s: left out, these runs hold nothing for it.*", title);
+}
+
 static moe_status expand_table(struct weaver *w, const struct directive *d, struct text *out, moe_err *err) {
     moe_status status = MOE_OK;
     const struct table *table = NULL;
     char *text = NULL;
     moe_err cause = {0};
     status = table_find(d->arguments[0], &table, &cause);
+    if (status == MOE_OK && !run_list_concerns(w->report->runs, table->need)) {
+        leave_out(table->title, out);
+        goto out;
+    }
     if (status == MOE_OK) status = table_print(w->report, table, TABLE_MARKDOWN, &text, &cause);
     moe_check(status == MOE_OK, err, status, "%s: %s", d->place, cause.message);
     text_append(out, "%s\n*%s. %s*", text, table->title, table->caption);
@@ -268,6 +277,10 @@ static moe_status expand_figure(struct weaver *w, const struct directive *d, str
     char name[FIGURE_NAME_MAX];
     moe_err cause = {0};
     status = figure_find(d->arguments[0], &figure, &cause);
+    if (status == MOE_OK && !run_list_concerns(w->report->runs, figure->need)) {
+        leave_out(figure->title, out);
+        goto out;
+    }
     if (status == MOE_OK) status = run_list_require(w->report->runs, figure->need, figure->id, &cause);
     moe_check(status == MOE_OK, err, status, "%s: %s", d->place, cause.message);
     figure_file_name(figure, name);

@@ -157,7 +157,8 @@ out:
     return status;
 }
 
-/* The runs of the ledger's suite: how many, and seeds per experiment and protocol: "3", or "3 to 5". */
+/* The runs of the ledger's suite, sweeps apart: how many, and seeds per experiment and protocol: "3", or "3
+ * to 5". */
 static int32_t count_runs(const struct claim_results *all, struct text *seeds) {
     const struct run_list *runs = all->names.report->runs;
     int32_t count = 0, least = 0, most = 0;
@@ -165,7 +166,7 @@ static int32_t count_runs(const struct claim_results *all, struct text *seeds) {
         const struct run_info *info = &run_list_at(runs, i)->info;
         const int32_t n = run_list_group(runs, info->suite, info->experiment, info->protocol).n;
         i += n;
-        if (strcmp(info->suite, all->ledger->suite) != 0) continue;
+        if (strcmp(info->suite, all->ledger->suite) != 0 || run_is_of_sweep(info->experiment)) continue;
         if (count == 0 || n < least) least = n;
         if (n > most) most = n;
         count += n;
