@@ -1,4 +1,4 @@
-/* mathf.h - float exp, log, tanh, erf and the logistic function with bits of our own.
+/* mathf.h - float exp, log, tanh, erf, the logistic function and softplus with bits of our own.
  *
  * libm's versions differ between releases; these are the same on every machine that has IEEE arithmetic and a
  * fused multiply-add. They are branch-free, so that a loop over an array becomes vector code (`#pragma omp
@@ -127,6 +127,15 @@ static inline float mathf_erf(float x) {
 static inline float mathf_sigmoid(float x) {
     const float e = mathf_exp(-mathf_from_bits(mathf_bits(x) & 0x7fffffffu));
     return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+/* ln(1 + e^x), at most 2.7 ulp; keeps its relative accuracy down to subnormal results. ln(1 + e) of a rounded
+ * sum u is put right by e / (u - 1) (Kahan). */
+static inline float mathf_softplus(float x) {
+    const float e = mathf_exp(-mathf_from_bits(mathf_bits(x) & 0x7fffffffu));
+    const float u = 1.0f + e;
+    const float log1p = u == 1.0f ? e : mathf_log(u) * (e / (u - 1.0f));
+    return (x > 0.0f ? x : 0.0f) + log1p;
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/mathf.h"
+#include "core/normal.h"
 
 moe_status params_declare(struct params *p, const char *prefix, const char *suffix,
                           const struct param_declaration *declaration, int32_t *out_index, moe_err *err) {
@@ -71,33 +72,12 @@ void params_free(struct params *p) {
     memset(p, 0, sizeof *p);
 }
 
-/* cos(2 pi turn) for turn in [0, 1), by Taylor series around the nearest quarter turn: error below 1e-12, and
- * the same bits on every machine, which libm does not promise. */
-static double cosine_of_turn(double turn) {
-    const int quarter = (int)(turn * 4.0 + 0.5);
-    const double x = 6.283185307179586 * (turn - quarter * 0.25);
-    const double x2 = x * x;
-    const double c =
-        1.0 + x2 * (-1.0 / 2 + x2 * (1.0 / 24 + x2 * (-1.0 / 720 + x2 * (1.0 / 40320 - x2 / 3628800))));
-    const double s = x * (1.0 + x2 * (-1.0 / 6 + x2 * (1.0 / 120 + x2 * (-1.0 / 5040 + x2 / 362880))));
-    switch (quarter % 4) {
-    case 0:
-        return c;
-    case 1:
-        return -s;
-    case 2:
-        return -c;
-    default:
-        return s;
-    }
-}
-
 /* One standard normal per half block of random words (Box and Muller 1958, the cosine branch). */
 static double normal_at(struct rng_key key, int64_t i) {
     const struct rng_block b = rng_block_at(key, (uint64_t)i / 2);
     const int half = (int)(i % 2) * 2;
     const float u = (float)(((double)b.v[half] + 0.5) * 0x1p-32);
-    return (double)sqrtf(-2.0f * mathf_log(u)) * cosine_of_turn((double)b.v[half + 1] * 0x1p-32);
+    return (double)sqrtf(-2.0f * mathf_log(u)) * normal_cosine_of_turn((double)b.v[half + 1] * 0x1p-32);
 }
 
 static void fill(const struct param *item, int32_t index, uint64_t seed, float *values) {

@@ -16,6 +16,10 @@ static double logistic(double x) {
     return 1.0 / (1.0 + exp(-x));
 }
 
+static double softplus(double x) {
+    return x > 0.0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
 /* Functions of an array, as the layers call them. */
 #define array_function(name)                                                                                 \
     static void name##_array(float *restrict y, const float *restrict x, int n) {                            \
@@ -30,6 +34,7 @@ array_function(log);
 array_function(tanh);
 array_function(erf);
 array_function(sigmoid);
+array_function(softplus);
 
 static const struct function {
     const char *name;
@@ -44,6 +49,7 @@ static const struct function {
     {"tanh", tanh_one, tanh_array, tanh, -FLT_MAX, FLT_MAX, 2.7},
     {"erf", erf_one, erf_array, erf, -FLT_MAX, FLT_MAX, 1.2},
     {"sigmoid", sigmoid_one, sigmoid_array, logistic, -103.9f, FLT_MAX, 2.5},
+    {"softplus", softplus_one, softplus_array, softplus, -103.9f, FLT_MAX, 2.7},
 };
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 
@@ -133,7 +139,7 @@ static void results_are_pinned_to_the_bit(void **state) {
             hash = (hash ^ mathf_bits(functions[f].one(x))) * 16777619u;
         }
     }
-    assert_int_equal(hash, 0xe41a9df5u);
+    assert_int_equal(hash, 0x0396d29cu);
 }
 
 int main(void) {
