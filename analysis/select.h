@@ -85,9 +85,6 @@ struct run_need {
  * own and stands for no experiment. */
 bool run_is_of_sweep(const char *experiment);
 
-/* Whether a run is one of a learning-rate sweep: it stands for no experiment of its suite. */
-bool run_is_of_sweep(const struct run_info *info);
-
 /* Whether a report of these runs speaks of what needs this: there are runs of the suite, or runs of its
  * learning-rate sweeps for what needs those. Otherwise it leaves the figure or table out. */
 bool run_list_concerns(const struct run_list *list, const struct run_need *need);
