@@ -222,6 +222,7 @@ static void what_a_report_speaks_of(void **state) {
     report = open_report();
     assert_true(run_list_concerns(report->runs, sweep->need));
     assert_false(run_list_concerns(report->runs, training->need));
+    assert_true(run_is_of_sweep(run_list_at(report->runs, 0)->info.experiment));
     err = (moe_err){0};
     ok(run_list_require(report->runs, sweep->need, "figure x", &err));
     report_close(report);
