@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/text_output.h"
 #include "core/columns.h"
 #include "core/progress.h"
 #include "core/text.h"
@@ -46,7 +46,8 @@ static const struct argp_option options[] = {
     {"no-stop", KEY_NO_STOP, NULL, 0, "go on behind the end of a text", 0},
     {"plain", KEY_PLAIN, NULL, 0, "texts of several models one below the other", 0},
     {"device", KEY_DEVICE, "NAME", 0, "cpu, or reference: the slow oracle (default: cpu)", 0},
-    {"threads", KEY_THREADS, "N", 0, "CPU threads (default: all cores); any number gives the same text", 0},
+    {"threads", KEY_THREADS, "N", 0,
+     "CPU threads (default: as many as are worth it); any number gives the same text", 0},
     {"data-dir", KEY_DATA_DIR, "DIR", 0,
      "where tokenizers lie, and texts that vocabularies are learned from (default: $MOE_DATA_DIR, else data)",
      0},
@@ -99,31 +100,6 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 /* ---- what is shown ---------------------------------------------------------------------------------- */
 
-static moe_status flush_output(moe_err *err) {
-    if (fflush(stdout) == 0 && !ferror(stdout)) return MOE_OK;
-    return moe_fail(err, MOE_EIO, "the text cannot be written: %s", strerror(errno));
-}
-
-/* Writes a piece of text; a terminal gets no control characters that a model has made up. */
-static moe_status show(const char *text, size_t size, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct text printable = {0};
-    char *owned = NULL;
-    if (size == 0) goto out;
-    if (isatty(STDOUT_FILENO)) {
-        text_append_printable(&printable, text, size);
-        moe_try(text_take(&printable, &owned, err));
-        fputs(owned, stdout);
-    } else {
-        fwrite(text, 1, size, stdout);
-    }
-    moe_try(flush_output(err));
-out:
-    free(owned);
-    text_free(&printable);
-    return status;
-}
-
 /* 260k, 13.0M, 1.62G */
 static void format_count(int64_t count, char *out, size_t size) {
     const double n = (double)count;
@@ -155,34 +131,35 @@ static void make_titles(const struct generator *g, char titles[TITLE_LINES][TITL
     }
 }
 
+/* Speed, for those who watch; and that there is less text than was asked for, for everybody. */
 static void report(const char *path, const struct generator *g) {
     const struct generate_state *s = generator_state(g);
+    const bool watched = isatty(STDERR_FILENO), full = s->end == GENERATE_FULL;
     char rate[PROGRESS_TIME_MAX];
-    if (s->end == GENERATE_FULL) {
-        fprintf(stderr, "%s: stopped after %lld tokens: the model has no positions for more\n", path,
-                (long long)(s->prompt_tokens + s->tokens));
-    }
-    if (!isatty(STDERR_FILENO)) return;
+    if (!watched && !full) return;
+    fprintf(stderr, "%s: %lld tokens", path, (long long)s->tokens);
     progress_rate(s->seconds > 0 ? (double)(s->tokens - 1) / s->seconds : NAN, rate);
-    fprintf(stderr, "%s: %lld tokens, %s tokens/s (prompt: %lld in %.2f s)\n", path, (long long)s->tokens,
-            rate, (long long)s->prompt_tokens, s->prompt_seconds);
+    if (watched) fprintf(stderr, ", %s tokens/s", rate);
+    if (watched && s->prompt_tokens > 1)
+        fprintf(stderr, " (prompt: %lld in %.2f s)", (long long)s->prompt_tokens, s->prompt_seconds);
+    fprintf(stderr, "%s\n", full ? "; the model has no positions for more" : "");
 }
 
 /* ---- one below the other ---------------------------------------------------------------------------- */
 
 static moe_status write_text(struct generator *g, moe_err *err) {
-    moe_status status = MOE_OK;
-    char last = '\n';
+    moe_status status = MOE_OK, ended = MOE_OK;
+    struct text_output out;
+    text_output_begin(&out);
     while (generator_state(g)->end == GENERATE_RUNNING) {
         const char *text = NULL;
         size_t size = 0;
         moe_try(generator_next(g, &text, &size, err));
-        moe_try(show(text, size, err));
-        if (size > 0) last = text[size - 1];
+        moe_try(text_output_put(&out, text, size, err));
     }
-    if (last != '\n') moe_try(show("\n", 1, err));
 out:
-    return status;
+    ended = text_output_end(&out, err);
+    return status != MOE_OK ? status : ended;
 }
 
 static moe_status write_below(const struct generate_arguments *a, moe_err *err) {
@@ -193,8 +170,9 @@ static moe_status write_below(const struct generate_arguments *a, moe_err *err) 
         moe_try(generator_open(a->models[i], &a->generate, &g, err));
         make_titles(g, titles);
         if (a->model_count > 1)
-            printf("%s== %s: %s (%s)\n\n", i > 0 ? "\n" : "", titles[0], titles[1], titles[2]);
+            printf("%s== %s\n   %s; %s\n\n", i > 0 ? "\n" : "", titles[0], titles[1], titles[2]);
         moe_try(write_text(g, err));
+        if (isatty(STDERR_FILENO)) fputc('\n', stderr);
         report(a->models[i], g);
         generator_close(g);
         g = NULL;
@@ -206,19 +184,10 @@ out:
 
 /* ---- side by side ----------------------------------------------------------------------------------- */
 
-/* Width of standard output: the terminal's, or what $COLUMNS says; 0 = not known. */
-static int32_t output_width(void) {
-    struct winsize size = {0};
-    const char *columns = getenv("COLUMNS");
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-    const long width = columns != NULL ? strtol(columns, NULL, 10) : 0;
-    return width > 0 && width < 10000 ? (int32_t)width : 0;
-}
-
 /* Width of a column, or 0 if the models do not fit side by side. */
 static int32_t column_width(const struct generate_arguments *a) {
     if (a->plain || a->model_count < 2) return 0;
-    const int32_t width = (output_width() - COLUMN_GAP * (a->model_count - 1)) / a->model_count;
+    const int32_t width = (text_output_width() - COLUMN_GAP * (a->model_count - 1)) / a->model_count;
     return width >= LEAST_COLUMN ? width : 0;
 }
 
@@ -240,6 +209,8 @@ static moe_status write_titles(struct generator *const *generators, int32_t coun
     for (int line = 0; line <= TITLE_LINES; line++) {
         char *row = NULL;
         moe_try(text_take(&rows[line], &row, err));
+        for (size_t n = strlen(row); n > 0 && row[n - 1] == ' '; n--)
+            row[n - 1] = '\0';
         puts(row);
         free(row);
     }
@@ -256,7 +227,7 @@ static moe_status write_rows(struct columns *columns, moe_err *err) {
         moe_try(columns_next(columns, &row, err));
         if (row != NULL) puts(row);
     } while (row != NULL);
-    moe_try(flush_output(err));
+    moe_try(text_output_flush(err));
 out:
     return status;
 }
@@ -295,6 +266,7 @@ static moe_status write_beside(const struct generate_arguments *a, int32_t width
     moe_try(columns_create(a->model_count, width, COLUMN_GAP, &columns, err));
     moe_try(write_titles(generators, a->model_count, width, err));
     moe_try(write_columns(generators, a->model_count, columns, err));
+    if (isatty(STDERR_FILENO)) fputc('\n', stderr);
     for (int32_t i = 0; i < a->model_count; i++)
         report(a->models[i], generators[i]);
 out:

@@ -15,11 +15,17 @@
 #include "train/device_fit.h"
 #include "train/model_file.h"
 
+/* Active parameters from which a token is shared among all cores unless the user says otherwise. One row
+ * leaves little to share between two waits, and threads that wait for each other suffer from whatever else
+ * runs. */
+#define LEAST_SHARED ((int64_t)100000000)
+
 struct generator {
     const char *path;
     const struct generate_options *options;
     struct experiment *e;
     int64_t step;
+    struct decoder_counts counts;
     struct tokenizer *tokenizer;
     struct token_buffer prompt;
     struct device *dev;
@@ -38,14 +44,13 @@ struct generator {
 
 /* A damaged or foreign configuration must not make the program ask for more memory than the file's weights
  * are worth. */
-static moe_status check_size(const struct generator *g, moe_err *err) {
+static moe_status check_size(struct generator *g, moe_err *err) {
     moe_status status = MOE_OK;
-    struct decoder_counts counts;
     struct stat info;
-    moe_try(decoder_count(&g->e->model, &g->e->moe, 1, 1, &counts, err));
-    moe_check(stat(g->path, &info) == 0 && info.st_size >= counts.total, err, MOE_EFORMAT,
+    moe_try(decoder_count(&g->e->model, &g->e->moe, 1, 1, &g->counts, err));
+    moe_check(stat(g->path, &info) == 0 && info.st_size >= g->counts.total, err, MOE_EFORMAT,
               "%s: its configuration describes a model of %lld parameters, which the file does not hold",
-              g->path, (long long)counts.total);
+              g->path, (long long)g->counts.total);
 out:
     return status;
 }
@@ -154,7 +159,8 @@ static moe_status open_model(struct generator *g, moe_err *err) {
     const int64_t wanted = g->options->tokens < positions ? rows + g->options->tokens - 1 : positions;
     const int64_t room = wanted < positions ? wanted : positions;
     const struct decoder_limits limits = {.max_batch = 1, .max_seq = rows};
-    struct device_options options = device_fit(&e->model, &e->moe, g->options->threads, 1, rows);
+    const bool alone = g->options->threads == 0 && g->counts.active < LEAST_SHARED;
+    struct device_options options = device_fit(&e->model, &e->moe, alone ? 1 : g->options->threads, 1, rows);
     options.max_seq = (int32_t)room;
     moe_try(device_open(g->options->device, &options, &g->dev, err));
     moe_try(decoder_create(&e->model, &e->moe, &limits, g->dev, &g->decoder, err));
@@ -209,7 +215,7 @@ const struct experiment *generator_experiment(const struct generator *g) {
 }
 
 const struct decoder_counts *generator_counts(const struct generator *g) {
-    return decoder_counts_of(g->decoder);
+    return &g->counts;
 }
 
 int64_t generator_step(const struct generator *g) {

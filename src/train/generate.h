@@ -8,7 +8,7 @@
 
 struct generate_options {
     const char *device; /* "cpu" */
-    int threads;        /* 0 = all cores; any number gives the same text */
+    int threads;        /* 0 = as many as are worth it; any number gives the same text */
     const char *data_dir,
         *suites_dir;    /* where a tokenizer may lie, or the text that words are learned from */
     const char *prompt; /* what the text begins with; "" = whatever begins a text */
