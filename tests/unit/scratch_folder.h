@@ -44,4 +44,12 @@ static inline const char *scratch_path(const struct scratch *s, const char *name
     return out;
 }
 
+/* Writes a file as it is, without waiting for the disk. */
+static inline void scratch_write(const char *path, const void *bytes, size_t size) {
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, size, f), size);
+    assert_int_equal(fclose(f), 0);
+}
+
 #endif

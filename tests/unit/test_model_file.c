@@ -179,7 +179,7 @@ static void what_is_no_model_file(void **state) {
     scratch_path(&scratch, "m.safetensors", path);
     expect_config(path, MOE_ENOTFOUND, "m.safetensors");
     expect_config("runs/x.h5", MOE_ENOTSUP, "--keep-model");
-    assert_int_equal(file_write_atomic(path, "nonsense", 8, NULL), MOE_OK);
+    scratch_write(path, "nonsense", 8);
     expect_config(path, MOE_EFORMAT, "m.safetensors");
     write_with(path, w, NULL, NULL, NULL);
     expect_config(path, MOE_EFORMAT, "moe import");
@@ -245,9 +245,7 @@ static void damage(void **state) {
     for (size_t at = 0; at < size; at += 1 + size / 60) {
         struct experiment *e = NULL;
         bytes[at] ^= 0x20;
-        FILE *f = fopen(path, "wb");
-        assert_int_equal(fwrite(bytes, 1, size, f), size);
-        assert_int_equal(fclose(f), 0);
+        scratch_write(path, bytes, size);
         bytes[at] ^= 0x20;
         if (model_file_config(path, &e, NULL, NULL) == MOE_OK) {
             moe_err why = {0};
@@ -265,7 +263,7 @@ static void damage(void **state) {
 static void touch(const struct scratch *scratch, const char *name) {
     char path[128];
     assert_int_equal(file_make_parents(scratch_path(scratch, name, path), NULL), MOE_OK);
-    assert_int_equal(file_write_atomic(path, "x", 1, NULL), MOE_OK);
+    scratch_write(path, "x", 1);
 }
 
 static void expect_tokenizer(const struct scratch *scratch, const char *model, const struct experiment *e,
