@@ -6,12 +6,9 @@
 #include "analysis/figures/source_d.h"
 #include "analysis/style.h"
 
-static const enum source_d_experiment shown[] = {D_A0, D_A1, D_A2};
-#define SHOWN 3
-
 /* Measures by step, of one layer with its number behind the name. */
 enum balance { MAX_OVER_MEAN = 0, CV2, ENTROPY, MEASURES };
-static const char *const titles[MEASURES] = {"max / mean", "squared variation", "entropy (nats)"};
+static const char *const titles[MEASURES] = {"max / mean", "CV\xc2\xb2", "entropy (nats)"};
 static const char *const stems[MEASURES] = {"step_max_over_mean", "step_cv2", "step_usage_entropy"};
 
 /* The least and the most that a measure is drawn as, and the line beside the curves: equal load, and where a
@@ -144,9 +141,10 @@ static moe_status add_panel(struct report *report, struct plot *plot, int32_t pr
     spec.value.log = measure != ENTROPY;
     plot_set_panel(plot, panel, &spec);
     plot_add_reference(plot, panel, limits->reference, &reference);
-    for (int32_t e = 0; e < SHOWN; e++) {
-        const struct run_group group = source_d_group(report, shown[e], (enum source_d_protocol)protocol);
-        moe_try(add_curves(report, plot, panel, measure, shown[e], &group, limits, err));
+    for (int32_t e = 0; e < D_WAYS; e++) {
+        const struct run_group group =
+            source_d_group(report, source_d_ways[e], (enum source_d_protocol)protocol);
+        moe_try(add_curves(report, plot, panel, measure, source_d_ways[e], &group, limits, err));
     }
     plot_link(plot, (int32_t)measure, panel);
 out:
@@ -171,7 +169,7 @@ out:
     return status;
 }
 
-/* "layers 0 to 3", "layer 2", or "" for none. */
+/* "layers 0 to 3", "layers 4 and 5", "layer 2", or "" for none. */
 static moe_status name_layers(struct report *report, const struct run_file *file, struct layer_range range,
                               char *out, size_t size, moe_err *err) {
     moe_status status = MOE_OK;
@@ -184,7 +182,8 @@ static moe_status name_layers(struct report *report, const struct run_file *file
     if (first == last) {
         snprintf(out, size, "layer %d", (int)first);
     } else {
-        snprintf(out, size, "layers %d to %d", (int)first, (int)last);
+        const char *between = range.end - range.first == 2 ? "and" : "to";
+        snprintf(out, size, "layers %d %s %d", (int)first, between, (int)last);
     }
 out:
     return status;
@@ -194,7 +193,11 @@ static moe_status add_legend(struct report *report, struct plot *plot, const str
                              moe_err *err) {
     moe_status status = MOE_OK;
     const struct plot_pen reference = source_reference_pen();
-    moe_try(source_d_legend(plot, shown, SHOWN, GEOM_BARS, err));
+    for (int32_t e = 0; e < D_WAYS; e++) {
+        struct plot_pen pen;
+        moe_try(source_d_pen(source_d_ways[e], &pen, err));
+        plot_add_legend(plot, source_d_way_titles[e], GEOM_BARS, &pen);
+    }
     plot_break_legend(plot);
     for (int32_t l = 0; l < LAYER_GROUPS; l++) {
         const struct plot_pen pen = {
@@ -203,7 +206,7 @@ static moe_status add_legend(struct report *report, struct plot *plot, const str
         moe_try(name_layers(report, file, range_of(file, (enum layer_group)l), label, sizeof label, err));
         if (label[0] != '\0') plot_add_legend(plot, label, GEOM_LINE, &pen);
     }
-    plot_add_legend(plot, "equal load; for the squared variation: choices by chance", GEOM_LINE, &reference);
+    plot_add_legend(plot, "equal load; for CV\xc2\xb2: choices by chance", GEOM_LINE, &reference);
 out:
     return status;
 }
@@ -214,11 +217,11 @@ moe_status draw_d_load_balance(struct report *report, int32_t frame, struct plot
     char seeds[32];
     char note[512];
     double slots = 0.0;
-    const struct run_file *file = &source_d_group(report, shown[0], D_AS_PUBLISHED).files[0];
+    const struct run_file *file = &source_d_group(report, source_d_ways[0], D_AS_PUBLISHED).files[0];
     const int32_t experts = file->info.axes.experts;
     (void)frame;
     moe_try(slots_of_batch(report, file, &slots, err));
-    source_d_seeds(report, shown, SHOWN, seeds, sizeof seeds);
+    source_d_seeds(report, source_d_ways, D_WAYS, seeds, sizeof seeds);
     snprintf(
         note, sizeof note,
         "Load of %d experts in training batches of %.0f slots a layer, mean over layers and neighbouring "

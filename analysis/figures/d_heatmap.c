@@ -17,20 +17,15 @@
 /* The source's scale reaches to 50 points; less where no deviation comes near. */
 #define LARGEST_SCALE 50.0
 
-static const enum source_d_experiment all[] = {D_A0, D_A1, D_A2};
-#define ALL 3
-
-/* The experiments of one figure. */
+/* The ways of balancing of one figure: [first, first + n). */
 struct selection {
-    const enum source_d_experiment *experiments;
-    int32_t n;
-    const char *title;
+    int32_t first, n;
 };
 
-static const struct selection only_a0 = {all, 1, "no balancing (a0)"};
-static const struct selection only_a1 = {all + 1, 1, "penalty (a1)"};
-static const struct selection only_a2 = {all + 2, 1, "bias (a2)"};
-static const struct selection compared = {all, ALL, "three ways of balancing"};
+static const struct selection only_a0 = {0, 1};
+static const struct selection only_a1 = {1, 1};
+static const struct selection only_a2 = {2, 1};
+static const struct selection compared = {0, D_WAYS};
 
 /* Every recorded step of the run of the smallest seed. */
 static moe_status course_of(struct report *report, enum source_d_experiment experiment, int32_t protocol,
@@ -62,14 +57,14 @@ static int32_t record_of(int32_t records, int32_t frame) {
 
 /* Courses of a selection under both protocols, and what all frames share. */
 struct maps {
-    struct load_course courses[ALL][D_PROTOCOLS];
+    struct load_course courses[D_WAYS][D_PROTOCOLS];
     int32_t records; /* of the longest run */
     double largest;  /* percentage points */
     double scale;    /* where the colours end */
 };
 
 static void maps_free(struct maps *m) {
-    for (int32_t e = 0; e < ALL; e++)
+    for (int32_t e = 0; e < D_WAYS; e++)
         for (int32_t p = 0; p < D_PROTOCOLS; p++)
             load_course_free(&m->courses[e][p]);
 }
@@ -103,10 +98,10 @@ static moe_status maps_read(struct report *report, const struct selection *s, st
     for (int32_t e = 0; e < s->n; e++) {
         for (int32_t p = 0; p < D_PROTOCOLS; p++) {
             struct load_course *c = &out->courses[e][p];
-            moe_try(course_of(report, s->experiments[e], p, c, err));
+            moe_try(course_of(report, source_d_ways[s->first + e], p, c, err));
             moe_check(c->experts <= MAX_NAMES && c->layers <= MAX_NAMES, err, MOE_EMISMATCH,
                       "%s has %d layers of %d experts; a map has room for %d",
-                      source_d_experiments[s->experiments[e]], c->layers, c->experts, MAX_NAMES);
+                      source_d_experiments[source_d_ways[s->first + e]], c->layers, c->experts, MAX_NAMES);
             moe_try(largest_deviation(c, &out->largest, err));
             if (c->n > out->records) out->records = c->n;
         }
@@ -191,16 +186,18 @@ static moe_status new_plot(struct report *report, const struct selection *s, con
                            int32_t record, struct plot **out_plot, moe_err *err) {
     const struct load_course *c = &maps->courses[0][0];
     const bool alone = s->n == 1;
-    const struct run_group first = source_d_group(report, s->experiments[0], D_AS_PUBLISHED);
+    const struct run_group first = source_d_group(report, source_d_ways[s->first], D_AS_PUBLISHED);
     const int64_t interval = c->interval * stride_of(maps->records);
-    char every[64] = "each step";
+    char every[64] = "every training batch";
     char title[128];
     char note[512];
-    snprintf(title, sizeof title, "Distance from equal load, %s: step %.0f of %.0f", s->title,
-             c->step[record < c->n ? record : c->n - 1], c->step[c->n - 1]);
-    if (interval > 1) snprintf(every, sizeof every, "every %lld steps", (long long)interval);
+    snprintf(title, sizeof title, "Distance from equal load%s%s, step %.0f of %.0f", alone ? ", " : "",
+             alone ? source_d_way_titles[s->first] : "", c->step[record < c->n ? record : c->n - 1],
+             c->step[c->n - 1]);
+    if (interval > 1)
+        snprintf(every, sizeof every, "one training batch every %lld steps", (long long)interval);
     snprintf(note, sizeof note,
-             "Runs of seed %llu, the training batch of %s. Colour: how far an expert's share of its layer's "
+             "Runs of seed %llu, %s. Colour: how far an expert's share of its layer's "
              "slots is from %.4g %%. %s %.1f points.",
              (unsigned long long)first.files[0].info.seed, every, 100.0 / c->experts,
              maps->largest > maps->scale ? "The scale is cut; the largest distance is"
@@ -227,13 +224,13 @@ static moe_status draw_maps(struct report *report, const struct selection *s, in
     for (int32_t p = 0; p < D_PROTOCOLS; p++) {
         if (!alone) plot_head_row(plot, p, source_d_protocol_titles[p]);
         for (int32_t e = 0; e < s->n; e++) {
-            const enum source_d_experiment experiment = s->experiments[e];
+            const enum source_d_experiment experiment = source_d_ways[s->first + e];
             const struct map map = {
                 .file = &source_d_group(report, experiment, (enum source_d_protocol)p).files[0],
                 .course = &maps.courses[e][p],
                 .record = record,
                 .scale = maps.scale,
-                .title = alone ? source_d_protocol_titles[p] : source_d_titles[experiment],
+                .title = alone ? source_d_protocol_titles[p] : source_d_way_titles[s->first + e],
                 .first = alone ? p == 0 : e == 0,
                 .last = alone ? p == D_PROTOCOLS - 1 : e == s->n - 1,
                 .lowest = alone || p == D_PROTOCOLS - 1};

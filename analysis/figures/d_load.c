@@ -120,16 +120,16 @@ static void write_note(const struct run_file *file, const struct load_course *c,
              (unsigned long long)file->info.seed, c->layers, points, every);
 }
 
-static moe_status draw_load(struct report *report, enum source_d_experiment experiment,
-                            struct plot **out_plot, moe_err *err) {
+static moe_status draw_load(struct report *report, int32_t way, struct plot **out_plot, moe_err *err) {
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
     struct load_course courses[D_PROTOCOLS] = {{0}};
+    const enum source_d_experiment experiment = source_d_ways[way];
     char title[96];
     char note[512];
     for (int32_t p = 0; p < D_PROTOCOLS; p++)
         moe_try(course_of(report, experiment, p, &courses[p], err));
-    snprintf(title, sizeof title, "Expert load during training, %s", source_d_titles[experiment]);
+    snprintf(title, sizeof title, "Expert load during training, %s", source_d_way_titles[way]);
     write_note(&source_d_group(report, experiment, D_AS_PUBLISHED).files[0], &courses[0], note, sizeof note);
     moe_try(plot_new(&(struct plot_layout){.title = title,
                                            .note = note,
@@ -153,15 +153,15 @@ out:
 
 moe_status draw_d_load_a0(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
     (void)frame;
-    return draw_load(report, D_A0, out_plot, err);
+    return draw_load(report, 0, out_plot, err);
 }
 
 moe_status draw_d_load_a1(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
     (void)frame;
-    return draw_load(report, D_A1, out_plot, err);
+    return draw_load(report, 1, out_plot, err);
 }
 
 moe_status draw_d_load_a2(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
     (void)frame;
-    return draw_load(report, D_A2, out_plot, err);
+    return draw_load(report, 2, out_plot, err);
 }

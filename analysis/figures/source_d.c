@@ -51,6 +51,8 @@ const char *const source_d_titles[D_EXPERIMENTS] = {
     [D_A2_TEXT] = "bias as in the text",
     [D_A2_SIGN] = "bias by sign",
 };
+const enum source_d_experiment source_d_ways[D_WAYS] = {D_A0, D_A1, D_A2};
+const char *const source_d_way_titles[D_WAYS] = {"a0: no balancing", "a1: penalty", "a2: bias"};
 const char *const source_d_protocols[D_PROTOCOLS] = {"as-published", "corrected"};
 const char *const source_d_protocol_titles[D_PROTOCOLS] = {"as published", "corrected"};
 

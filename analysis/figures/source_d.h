@@ -37,6 +37,10 @@ enum source_d_experiment {
 };
 extern const char *const source_d_experiments[D_EXPERIMENTS]; /* names of the runs */
 extern const char *const source_d_titles[D_EXPERIMENTS];      /* for legends */
+/* a0, a1, a2 where they stand beside each other only. */
+#define D_WAYS 3
+extern const enum source_d_experiment source_d_ways[D_WAYS];
+extern const char *const source_d_way_titles[D_WAYS];
 
 enum source_d_protocol { D_AS_PUBLISHED = 0, D_CORRECTED, D_PROTOCOLS };
 extern const char *const source_d_protocols[D_PROTOCOLS];
