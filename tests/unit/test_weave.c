@@ -199,6 +199,8 @@ static void test_chapter_without_runs(void **state) {
     assert_null(strstr(woven.markdown, "Rest"));
     woven_free(&woven);
     expect("{{chapter A}}Rest {{fact runs}}", "\nRest 30");
+    expect("{{figure d-lr-sweep}}", "left out, these runs hold nothing for it");
+    expect("{{table d-lr-sweep}}", "left out, these runs hold nothing for it");
     refuse("{{source D}}\n\n{{number last_ce@a; corrected}}", 3, "no runs of moedl corrected");
     refuse("{{chapter D}}\n\nHand 1234", 3, "1234");
     refuse("{{chapter X}}", 1, "expected a source");
