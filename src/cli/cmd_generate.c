@@ -158,7 +158,7 @@ static moe_status write_text(struct generator *g, moe_err *err) {
         moe_try(text_output_put(&out, text, size, err));
     }
 out:
-    ended = text_output_end(&out, err);
+    ended = text_output_end(&out, status == MOE_OK ? err : NULL);
     return status != MOE_OK ? status : ended;
 }
 
