@@ -99,6 +99,55 @@ struct route_shape {
     enum drop_policy policy;
 };
 
+/* How a gate turns the scores H of its experts into combine weights. */
+enum gate_kind {
+    GATE_TOP_K_SOFTMAX = 0, /* softmax over the K largest of H (Shazeer et al. 2017) */
+    GATE_SOFTMAX_TOP_K =
+        1,             /* source B's code: the K largest of softmax(H), over their sum + renormalize_eps */
+    GATE_BY_CHANCE = 2 /* as SOFTMAX_TOP_K; choices after the best are used with probability min(1, K gate)
+                          (Lepikhin et al. 2021, K = 2) */
+};
+
+/* Row r belongs to gate r % gates: statistics are kept apart for every gate. */
+struct gate_shape {
+    int64_t rows;
+    int32_t experts, top_k, gates; /* E, K <= E, A */
+    enum gate_kind kind;
+    bool noisy;            /* noise, or chance, acts */
+    float noise_scale;     /* > 0; multiplies the standard deviation */
+    float noise_epsilon;   /* added to softplus(spread) */
+    float renormalize_eps; /* of kinds other than TOP_K_SOFTMAX */
+    struct rng_key key;    /* noise of (r, e): normal number first + r E + e of the key (core/normal.h); */
+    uint64_t first;        /* chance of choice (r, k): uniform number first + r K + k (rng_uniform()) */
+};
+
+/* What a gate counts, [A, E] each. */
+enum gate_count {
+    GATE_CHOSEN = 0, /* rows that use e */
+    GATE_FIRST = 1,  /* rows whose best choice is e */
+    GATE_COUNTS
+};
+
+/* What a gate adds up over its rows, [A, E] each. */
+enum gate_sum {
+    GATE_IMPORTANCE = 0, /* gates, before the row's scale */
+    GATE_MASS = 1,       /* gates times scale */
+    GATE_LOAD = 2,       /* differentiable load; see gate_forward */
+    GATE_SUMS
+};
+
+enum mixture_loss_kind {
+    MIXTURE_LOG = 0,    /* -ln y[target]: y are probabilities */
+    MIXTURE_SOFTMAX = 1 /* cross-entropy of softmax(y): source B's, in which y are probabilities already */
+};
+
+struct mixture_shape {
+    int64_t rows;
+    int32_t classes;
+    enum mixture_loss_kind kind;
+    float grad_scale; /* d(total loss)/d(row loss) */
+};
+
 /* A contiguous run of parameters that share optimizer settings. */
 struct adamw_segment {
     int64_t offset, count; /* elements, into params/grads/moments */
@@ -253,9 +302,10 @@ struct backend {
                             const float *prob_grad, float z_grad, const float *logits, const float *prob,
                             const int32_t *index, const act_t *x, const act_t *w,
                             const struct router_shape *shape);
-    /* Sorts the rows * K slots by expert, stable in row order (row-major slot order). offsets [E+1]; position
-     * [rows, K] = row of the slot in the sorted order, -1 if dropped; source [rows * K] = token row of each
-     * sorted row; dropped [E] = slots that found their expert full. */
+    /* Sorts the rows * K slots by expert, stable in row order (row-major slot order); a slot of index -1
+     * takes no expert. offsets [E+1]; position [rows, K] = row of the slot in the sorted order, -1 if dropped
+     * or of no expert; source [rows * K] = token row of each sorted row; dropped [E] = slots that found their
+     * expert full. */
     void (*route)(struct device *dev, int32_t *offsets, int32_t *position, int32_t *source, int32_t *dropped,
                   const int32_t *index, const float *weight, const float *prob,
                   const struct route_shape *shape);
@@ -278,6 +328,43 @@ struct backend {
      * chose e falls in bin min(floor(s * bins), bins - 1); counts sequences. Overwritten. */
     void (*sequence_histogram)(struct device *dev, uint16_t *hist, const int32_t *index, int64_t rows,
                                int64_t seq, int32_t top_k, int32_t experts, int32_t bins);
+
+    /* ---- gates with noise, and mixtures of class probabilities
+     * --------------------------------------------------- */
+    /* H = clean + noise_scale N(0, 1) (softplus(spread) + noise_epsilon), clean and spread [rows, E] act;
+     * just clean if not noisy or GATE_BY_CHANCE (spread may be NULL then). The K largest of H (ties: lowest
+     * expert first) get the gates g that shape->kind says, the others 0. scale [rows] (NULL = 1) multiplies
+     * the row's gates; a row of scale 0 chooses nothing, counts nowhere. Outputs: scores [rows, E] = H, kept
+     * for backward; gates [rows, E] = scale g; index [rows, K], best first, = (r % A) E + e, -1 if not used;
+     * weight [rows, K] = gates at index, 0 if not used. Statistics, overwritten, over the rows that choose:
+     * counts [2, A, E] and sums [3, A, E] as enumerated above; entropy [2, A] = sum of -sum_k g ln g (before
+     * chance), sum of -sum_e p ln p with p = softmax(clean).
+     * GATE_LOAD is, if noisy and K < E, the sum of P(r, e) = Phi((clean_e - t_e) / (noise_scale
+     * (softplus(spread_e) + noise_epsilon))), the probability that another draw of e's noise chooses e: t_e
+     * is the K-th largest of H without e. GATE_SOFTMAX_TOP_K takes t_e from q = softmax(H) instead, q ordered
+     * downwards: q[K] (from 0) where H_e > q[K], else q[K - 1]. GATE_BY_CHANCE: the sum of softmax(clean).
+     * Else: the rows whose K largest hold e. */
+    void (*gate_forward)(struct device *dev, float *scores, float *gates, int32_t *index, float *weight,
+                         int32_t *counts, float *sums, float *entropy, const act_t *clean,
+                         const act_t *spread, const float *scale, const struct gate_shape *shape);
+    /* Gradient of  sum weight . dweight + sum gates . dgates + sum sums . dsums  (each may be NULL = 0):
+     * dclean, dspread [rows, E] = (dspread NULL where there is no spread), dscale [rows] = (may be NULL).
+     * Which experts are chosen, and the noise, are constants; thresholds t are not. dclean is 0 in rows of
+     * scale 0, and so is dscale. */
+    void (*gate_backward)(struct device *dev, act_t *dclean, act_t *dspread, float *dscale,
+                          const float *dweight, const float *dgates, const float *dsums, const float *scores,
+                          const act_t *clean, const act_t *spread, const float *scale,
+                          const struct gate_shape *shape);
+    /* y [rows, width] = softmax of each row of x; y may alias x */
+    void (*softmax_forward)(struct device *dev, act_t *y, const act_t *x, int64_t rows, int32_t width);
+    /* dx = y (dy - sum y dy); dx may alias dy */
+    void (*softmax_backward)(struct device *dev, act_t *dx, const act_t *dy, const act_t *y, int64_t rows,
+                             int32_t width);
+    /* Per row of y [rows, C] (targets[r] < 0: ignored, all outputs 0): nll = the loss that shape->kind says,
+     * -ln of at least 2^-126; correct [rows]: 1 if the largest y is the target's (first of equals), else 0.
+     * dy [rows, C] = gradient of grad_scale * sum of nll (may be NULL). */
+    void (*mixture_loss)(struct device *dev, float *nll, int32_t *correct, act_t *dy, const act_t *y,
+                         const int32_t *targets, const struct mixture_shape *shape);
 
     /* ---- optimizer
      * ---------------------------------------------------------------------------------------------- */

@@ -188,26 +188,29 @@ struct route_case {
     int32_t hot; /* every row's first choice is expert 0 if set */
     int32_t hidden;
     bool accumulate;
+    bool unused; /* every fourth slot has no expert */
 };
 
 #define ROUTE(rows, e, k, capacity, policy)                                                                  \
     { (rows), (e), (k), (capacity), (policy) }
 
 static const struct route_case route_cases[] = {
-    {ROUTE(1, 1, 1, 0, DROP_BY_POSITION), KEYS_RANDOM, 0, 1, false},
-    {ROUTE(3, 2, 1, 1, DROP_BY_POSITION), KEYS_RANDOM, 0, 5, true},
-    {ROUTE(130, 8, 2, 0, DROP_BY_WEIGHT), KEYS_RANDOM, 0, 33, false},
-    {ROUTE(130, 8, 2, 30, DROP_BY_POSITION), KEYS_RANDOM, 0, 64, true},
-    {ROUTE(130, 8, 2, 30, DROP_BY_WEIGHT), KEYS_RANDOM, 0, 20, false},
-    {ROUTE(130, 8, 2, 30, DROP_PUBLISHED_SLOT), KEYS_RANDOM, 0, 7, true},
-    {ROUTE(257, 16, 4, 40, DROP_BY_WEIGHT), KEYS_EQUAL, 0, 9, false},
-    {ROUTE(257, 16, 4, 40, DROP_PUBLISHED_SLOT), KEYS_EQUAL, 0, 9, false},
-    {ROUTE(130, 64, 8, 17, DROP_BY_WEIGHT), KEYS_RANDOM, 1, 40, true},
-    {ROUTE(300, 64, 1, 1, DROP_BY_POSITION), KEYS_RANDOM, 1, 3, false},
-    {ROUTE(65, 5, 5, 50, DROP_PUBLISHED_SLOT), KEYS_RANDOM, 0, 100, false},
-    {ROUTE(130, 3, 1, 1000, DROP_BY_WEIGHT), KEYS_RANDOM, 1, 8, false},
-    {ROUTE(513, 4, 2, 257, DROP_BY_WEIGHT), KEYS_RANDOM, 0, 17, true},
-    {ROUTE(130, 13, 13, 0, DROP_BY_POSITION), KEYS_RANDOM, 0, 12, true},
+    {ROUTE(1, 1, 1, 0, DROP_BY_POSITION), KEYS_RANDOM, 0, 1, false, false},
+    {ROUTE(3, 2, 1, 1, DROP_BY_POSITION), KEYS_RANDOM, 0, 5, true, false},
+    {ROUTE(130, 8, 2, 0, DROP_BY_WEIGHT), KEYS_RANDOM, 0, 33, false, false},
+    {ROUTE(130, 8, 2, 30, DROP_BY_POSITION), KEYS_RANDOM, 0, 64, true, false},
+    {ROUTE(130, 8, 2, 30, DROP_BY_WEIGHT), KEYS_RANDOM, 0, 20, false, false},
+    {ROUTE(130, 8, 2, 30, DROP_PUBLISHED_SLOT), KEYS_RANDOM, 0, 7, true, false},
+    {ROUTE(257, 16, 4, 40, DROP_BY_WEIGHT), KEYS_EQUAL, 0, 9, false, false},
+    {ROUTE(257, 16, 4, 40, DROP_PUBLISHED_SLOT), KEYS_EQUAL, 0, 9, false, false},
+    {ROUTE(130, 64, 8, 17, DROP_BY_WEIGHT), KEYS_RANDOM, 1, 40, true, false},
+    {ROUTE(300, 64, 1, 1, DROP_BY_POSITION), KEYS_RANDOM, 1, 3, false, false},
+    {ROUTE(65, 5, 5, 50, DROP_PUBLISHED_SLOT), KEYS_RANDOM, 0, 100, false, false},
+    {ROUTE(130, 3, 1, 1000, DROP_BY_WEIGHT), KEYS_RANDOM, 1, 8, false, false},
+    {ROUTE(513, 4, 2, 257, DROP_BY_WEIGHT), KEYS_RANDOM, 0, 17, true, false},
+    {ROUTE(130, 13, 13, 0, DROP_BY_POSITION), KEYS_RANDOM, 0, 12, true, false},
+    {ROUTE(32, 10, 10, 0, DROP_BY_POSITION), KEYS_RANDOM, 0, 10, false, true},
+    {ROUTE(130, 8, 4, 40, DROP_BY_WEIGHT), KEYS_RANDOM, 0, 33, true, true},
 };
 
 /* index [rows, K]: K different experts per row */
@@ -222,7 +225,7 @@ static void route_choices(struct parity *t, const struct route_case *c, int32_t 
             const int32_t chosen = order[pick];
             order[pick] = order[k];
             order[k] = chosen;
-            index[r * top_k + k] = chosen;
+            index[r * top_k + k] = c->unused && (r * top_k + k) % 4 == 3 ? -1 : chosen;
         }
     }
 }
@@ -240,9 +243,11 @@ static void route_keys(struct parity *t, float *key, int64_t n, enum route_keys 
 }
 
 static void route_label(struct parity *t, const struct route_case *c) {
-    parity_case(t, "rows %d experts %d top_k %d capacity %d policy %d keys %d hot %d hidden %d accumulate %d",
-                (int)c->shape.rows, c->shape.experts, c->shape.top_k, (int)c->shape.capacity,
-                (int)c->shape.policy, (int)c->keys, c->hot, c->hidden, c->accumulate);
+    parity_case(
+        t,
+        "rows %d experts %d top_k %d capacity %d policy %d keys %d hot %d hidden %d accumulate %d unused %d",
+        (int)c->shape.rows, c->shape.experts, c->shape.top_k, (int)c->shape.capacity, (int)c->shape.policy,
+        (int)c->keys, c->hot, c->hidden, c->accumulate, c->unused);
     parity_needs(t, c->shape.rows, 0, 0, c->hidden > c->shape.experts ? c->hidden : c->shape.experts);
 }
 

@@ -4,6 +4,7 @@
 #include "parity_attention.h"
 #include "parity_elementwise.h"
 #include "parity_faults.h"
+#include "parity_gating.h"
 #include "parity_harness.h"
 #include "parity_linear.h"
 #include "parity_loss.h"
@@ -54,8 +55,8 @@ static void the_backend_says_its_name_and_type(void **state) {
     assert_string_equal(t->one->ops->name, t->backend);
 }
 
-/* A new operation must be added here too: seven of memory, 30 of compute. */
-_Static_assert((sizeof(struct backend) - offsetof(struct backend, alloc)) / sizeof(void (*)(void)) == 37,
+/* A new operation must be added here too: seven of memory, 35 of compute. */
+_Static_assert((sizeof(struct backend) - offsetof(struct backend, alloc)) / sizeof(void (*)(void)) == 42,
                "every operation of the table has a test below");
 
 static const struct CMUnitTest tests[] = {
@@ -90,6 +91,11 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(combine_agrees),
     cmocka_unit_test(combine_backward_agrees),
     cmocka_unit_test(sequence_histogram_agrees),
+    cmocka_unit_test(gate_forward_agrees),
+    cmocka_unit_test(gate_backward_agrees),
+    cmocka_unit_test(softmax_forward_agrees),
+    cmocka_unit_test(softmax_backward_agrees),
+    cmocka_unit_test(mixture_loss_agrees),
     cmocka_unit_test(sum_squares_agrees),
     cmocka_unit_test(adamw_agrees),
 };

@@ -46,6 +46,11 @@ static const struct backend cpu_backend = {
     .combine = cpu_combine,
     .combine_backward = cpu_combine_backward,
     .sequence_histogram = cpu_sequence_histogram,
+    .gate_forward = cpu_gate_forward,
+    .gate_backward = cpu_gate_backward,
+    .softmax_forward = cpu_softmax_forward,
+    .softmax_backward = cpu_softmax_backward,
+    .mixture_loss = cpu_mixture_loss,
     .sum_squares = cpu_sum_squares,
     .adamw = cpu_adamw,
 };

@@ -116,6 +116,17 @@ void cpu_combine_backward(struct device *dev, act_t *dy, float *dweight, const a
                           int32_t hidden);
 void cpu_sequence_histogram(struct device *dev, uint16_t *hist, const int32_t *index, int64_t rows,
                             int64_t seq, int32_t top_k, int32_t experts, int32_t bins);
+void cpu_gate_forward(struct device *dev, float *scores, float *gates, int32_t *index, float *weight,
+                      int32_t *counts, float *sums, float *entropy, const act_t *clean, const act_t *spread,
+                      const float *scale, const struct gate_shape *shape);
+void cpu_gate_backward(struct device *dev, act_t *dclean, act_t *dspread, float *dscale, const float *dweight,
+                       const float *dgates, const float *dsums, const float *scores, const act_t *clean,
+                       const act_t *spread, const float *scale, const struct gate_shape *shape);
+void cpu_softmax_forward(struct device *dev, act_t *y, const act_t *x, int64_t rows, int32_t width);
+void cpu_softmax_backward(struct device *dev, act_t *dx, const act_t *dy, const act_t *y, int64_t rows,
+                          int32_t width);
+void cpu_mixture_loss(struct device *dev, float *nll, int32_t *correct, act_t *dy, const act_t *y,
+                      const int32_t *targets, const struct mixture_shape *shape);
 void cpu_sum_squares(struct device *dev, double *out, const float *x, const struct span *spans, int32_t n);
 void cpu_adamw(struct device *dev, float *params, act_t *compute, const float *grads, float *m, float *v,
                const struct adamw_segment *segments, int32_t count, const struct adamw_step *step,

@@ -14,8 +14,9 @@ static int64_t rows_per_piece(int64_t hidden) {
 /* ---- sorting the slots by expert
  * ------------------------------------------------------------------------------ */
 
-/* Stable counting sort of the slots: sorted[i] = slot, starts [experts + 1] = first of each expert. Pieces of
- * slots are counted apart (next [pieces, experts]), so that each knows where its slots go. */
+/* Stable counting sort of the slots that have an expert: sorted[i] = slot, starts [experts + 1] = first of
+ * each expert. Pieces of slots are counted apart (next [pieces, experts]), so that each knows where its slots
+ * go. */
 static void sort_slots(struct device *dev, int32_t *starts, int32_t *sorted, int32_t *place,
                        const int32_t *index, int64_t slots, int32_t experts) {
     int32_t *const next = cpu_device_of(dev)->scratch;
@@ -25,7 +26,7 @@ static void sort_slots(struct device *dev, int32_t *starts, int32_t *sorted, int
         int32_t *count = next + p * experts;
         memset(count, 0, (size_t)experts * sizeof *count);
         for (int64_t i = piece_begin(p, slots, grain); i < piece_begin(p + 1, slots, grain); i++)
-            count[index[i]]++;
+            if (index[i] >= 0) count[index[i]]++;
     }
     int32_t total = 0;
     for (int32_t e = 0; e < experts; e++) {
@@ -41,8 +42,8 @@ static void sort_slots(struct device *dev, int32_t *starts, int32_t *sorted, int
     for (int64_t p = 0; p < pieces; p++) {
         int32_t *at = next + p * experts;
         for (int64_t i = piece_begin(p, slots, grain); i < piece_begin(p + 1, slots, grain); i++) {
-            place[i] = at[index[i]]++;
-            sorted[place[i]] = (int32_t)i;
+            place[i] = index[i] < 0 ? -1 : at[index[i]]++;
+            if (place[i] >= 0) sorted[place[i]] = (int32_t)i;
         }
     }
 }

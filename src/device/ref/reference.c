@@ -93,6 +93,11 @@ static const struct backend reference_backend = {
     .combine = ref_combine,
     .combine_backward = ref_combine_backward,
     .sequence_histogram = ref_sequence_histogram,
+    .gate_forward = ref_gate_forward,
+    .gate_backward = ref_gate_backward,
+    .softmax_forward = ref_softmax_forward,
+    .softmax_backward = ref_softmax_backward,
+    .mixture_loss = ref_mixture_loss,
     .sum_squares = ref_sum_squares,
     .adamw = ref_adamw,
 };
