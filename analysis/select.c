@@ -12,8 +12,9 @@
 #include "core/text.h"
 #include "record/lr_sweep.h"
 
-#define MAX_DEPTH     16
-#define READER_BUDGET ((size_t)512 << 20) /* bytes of runs held in memory */
+#define MAX_DEPTH         16
+#define MAX_MISSING_NAMES 12                  /* in a message */
+#define READER_BUDGET     ((size_t)512 << 20) /* bytes of runs held in memory */
 
 /* Beside a run_file: what only the list knows. */
 struct run_slot {
@@ -430,7 +431,6 @@ moe_status run_list_used(const struct run_list *list, char **out_text, moe_err *
     return text_take(&t, out_text, err);
 }
 
-/* Appends the groups that have no run: "top2 corrected, ..." */
 /* Whether a run's name fits a pattern, under any protocol of the need. */
 static bool has_match(const struct run_list *list, const struct run_need *need, const char *pattern) {
     for (int32_t i = 0; i < list->count; i++) {
@@ -444,38 +444,51 @@ static bool has_match(const struct run_list *list, const struct run_need *need, 
     return false;
 }
 
-static void list_missing(const struct run_list *list, const struct run_need *need, struct text *missing) {
+/* What has no run: the first of it by name. */
+struct missing_runs {
+    struct text names; /* "top2 corrected, ..." */
+    int32_t count;
+};
+
+static void add_missing(struct missing_runs *missing, const char *experiment, const char *protocol) {
+    if (missing->count++ >= MAX_MISSING_NAMES) return;
+    text_append(&missing->names, "%s%s%s%s", missing->count > 1 ? ", " : "", experiment,
+                protocol[0] != '\0' ? " " : "", protocol);
+}
+
+static void list_missing(const struct run_list *list, const struct run_need *need,
+                         struct missing_runs *missing) {
     for (int32_t e = 0; e < need->num_experiments; e++) {
         if (strchr(need->experiments[e], '*') != NULL) {
-            if (!has_match(list, need, need->experiments[e]))
-                text_append(missing, "%s%s", missing->length > 0 ? ", " : "", need->experiments[e]);
+            if (!has_match(list, need, need->experiments[e])) add_missing(missing, need->experiments[e], "");
             continue;
         }
         for (int32_t p = 0; p < need->num_protocols; p++) {
             if (run_list_group(list, need->suite, need->experiments[e], need->protocols[p]).n > 0) continue;
-            text_append(missing, "%s%s %s", missing->length > 0 ? ", " : "", need->experiments[e],
-                        need->protocols[p]);
+            add_missing(missing, need->experiments[e], need->protocols[p]);
         }
     }
 }
 
 moe_status run_list_require(const struct run_list *list, const struct run_need *need, const char *what,
                             moe_err *err) {
-    struct text missing = {0};
+    struct missing_runs missing = {0};
     moe_status status = MOE_OK;
     for (const struct run_need *n = need; n != NULL; n = n->also)
         list_missing(list, n, &missing);
-    if (missing.failed) {
+    if (missing.count > MAX_MISSING_NAMES)
+        text_append(&missing.names, " and %d more", missing.count - MAX_MISSING_NAMES);
+    if (missing.names.failed) {
         status = moe_fail(err, MOE_ENOMEM, "%s: no memory", what);
-    } else if (missing.length > 0) {
+    } else if (missing.count > 0) {
         const char *tier = list->tier[0] != '\0' ? list->tier : "desk";
         const bool sweep = run_is_of_sweep(need->experiments[0]);
         status =
             moe_fail(err, MOE_ENOTFOUND,
                      "%s: no runs of %s, tier %s, below %s for: %s; train them with `moe %s %s%s --tier %s`",
-                     what, need->suite, tier, list->roots, missing.data, sweep ? "lr-sweep" : "suite",
+                     what, need->suite, tier, list->roots, missing.names.data, sweep ? "lr-sweep" : "suite",
                      need->suite, sweep ? "/EXPERIMENT" : "", tier);
     }
-    text_free(&missing);
+    text_free(&missing.names);
     return status;
 }

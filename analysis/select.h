@@ -89,8 +89,8 @@ bool run_is_of_sweep(const char *experiment);
  * learning-rate sweeps for what needs those. Otherwise it leaves the figure or table out. */
 bool run_list_concerns(const struct run_list *list, const struct run_need *need);
 
-/* MOE_ENOTFOUND names every group that has no run, the tier, the folders, and the command that trains them.
- * `what` is the figure or table: "figure a-entropy". */
+/* MOE_ENOTFOUND names the groups that have no run (the first twelve), the tier, the folders, and the command
+ * that trains them. `what` is the figure or table: "figure a-entropy". */
 moe_status run_list_require(const struct run_list *list, const struct run_need *need, const char *what,
                             moe_err *err);
 

@@ -112,30 +112,34 @@ static const char *const bias_rules[] = {A2, "a2_bias_text", "a2_bias_sign"};
 #define BOTH(names, more)                                                                                    \
     { SOURCE_D_SUITE, names, COUNT(names), source_d_protocols, D_PROTOCOLS, more }
 
-static const char *const longer[] = {"b20_moedl_e4_k1_4ep"};
-static const char *const routed[] = {"a0_moedl_no_lb",
-                                     "a1_moedl_lb_penalty",
-                                     A2,
-                                     "b1_moedl_e2_k1",
-                                     "b2_moedl_e4_k1",
-                                     "b4_moedl_e16_k1",
-                                     "c2_moedl_e16_k2",
-                                     C3,
-                                     "c4_moedl_e64_k8",
-                                     "d2_moedl_s1_k3_e31",
-                                     "d3_moedl_s2_k2_e30",
-                                     "d4_moedl_s3_k1_e29",
-                                     "e1_moedl_cf_1_0",
-                                     "e2_moedl_cf_1_5",
-                                     "e3_moedl_cf_2_0",
-                                     "e4_moedl_cf_2_5"};
+static const char *const other_rules[] = {"a2_bias_text", "a2_bias_sign"};
+static const char *const without_bias[] = {"a0_moedl_no_lb", "a1_moedl_lb_penalty"};
+/* The dense model first, b20 last: what routes and trains for two epochs lies between. */
+static const char *const all[] = {"01_moedl_dense",
+                                  "a0_moedl_no_lb",
+                                  "a1_moedl_lb_penalty",
+                                  A2,
+                                  "b1_moedl_e2_k1",
+                                  "b2_moedl_e4_k1",
+                                  "b4_moedl_e16_k1",
+                                  "c2_moedl_e16_k2",
+                                  C3,
+                                  "c4_moedl_e64_k8",
+                                  "d2_moedl_s1_k3_e31",
+                                  "d3_moedl_s2_k2_e30",
+                                  "d4_moedl_s3_k1_e29",
+                                  "e1_moedl_cf_1_0",
+                                  "e2_moedl_cf_1_5",
+                                  "e3_moedl_cf_2_0",
+                                  "e4_moedl_cf_2_5",
+                                  "b20_moedl_e4_k1_4ep"};
 
 static const struct run_need need_llama = {SOURCE_D_SUITE, llama, COUNT(llama), source_d_protocols, 1, NULL};
-static const struct run_need need_longer = BOTH(longer, &need_llama);
-static const struct run_need need_bias_rules = {
-    SOURCE_D_SUITE, bias_rules, COUNT(bias_rules), source_d_protocols + D_CORRECTED, 1, &need_longer};
-static const struct run_need need_capacity = BOTH(capacity, &need_bias_rules);
-static const struct run_need need_balancing = BOTH(balancing, &need_capacity);
+static const struct run_need need_without_bias = BOTH(without_bias, NULL);
+static const struct run_need need_other_rules = {
+    SOURCE_D_SUITE, other_rules, COUNT(other_rules), source_d_protocols + D_CORRECTED, 1, NULL};
+static const struct run_need need_other_rules_and_llama = {
+    SOURCE_D_SUITE, other_rules, COUNT(other_rules), source_d_protocols + D_CORRECTED, 1, &need_llama};
 
 const struct run_need source_d_need_parity = {SOURCE_D_SUITE,     dense, COUNT(dense),
                                               source_d_protocols, 1,     &need_llama};
@@ -145,12 +149,13 @@ const struct run_need source_d_need_granularity = BOTH(granularity, NULL);
 const struct run_need source_d_need_shared = BOTH(shared, NULL);
 const struct run_need source_d_need_capacity = BOTH(capacity, NULL);
 const struct run_need source_d_need_question = BOTH(question, NULL);
-const struct run_need source_d_need_training = BOTH(question, &source_d_need_balancing);
+const struct run_need source_d_need_training = BOTH(question, &need_without_bias);
 const struct run_need source_d_need_router = BOTH(router, NULL);
 const struct run_need source_d_need_bias_rules = {
     SOURCE_D_SUITE, bias_rules, COUNT(bias_rules), source_d_protocols + D_CORRECTED, 1, NULL};
-const struct run_need source_d_need_routing = BOTH(routed, &source_d_need_bias_rules);
-const struct run_need source_d_need_all = BOTH(question, &need_balancing);
+const struct run_need source_d_need_routing = {SOURCE_D_SUITE,     all + 1,     COUNT(all) - 2,
+                                               source_d_protocols, D_PROTOCOLS, &need_other_rules};
+const struct run_need source_d_need_all = BOTH(all, &need_other_rules_and_llama);
 
 /* ---- the figures */
 

@@ -9,11 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <gif_lib.h>
-#include <png.h>
-
 #include "analysis/figure.h"
 #include "analysis/tables.h"
+#include "figure_checks.h"
 #include "fixture_runs.h"
 
 #define ok(call) assert_int_equal((call), MOE_OK)
@@ -37,78 +35,19 @@ static int remove_runs(void **state) {
     return system(command);
 }
 
-static struct report *open_report(const char *path) {
-    const char *const roots[] = {path};
-    struct report *report = NULL;
-    moe_err err = {0};
-    if (report_open(&(struct run_selection){roots, 1, NULL}, MOE_SOURCE_DIR "/paper", &report, &err) !=
-        MOE_OK)
-        fail_msg("%s", err.message);
-    return report;
+/* Figures of suites that have runs here. */
+static bool is_drawn(const struct report *report, const struct figure *figure) {
+    return run_list_concerns(report->runs, figure->need);
 }
 
-static bool ends_with(const char *text, const char *tail) {
-    return strlen(text) >= strlen(tail) && strcmp(text + strlen(text) - strlen(tail), tail) == 0;
-}
-
-/* The text of a keyword in the uncompressed chunks of a PNG file, or NULL; *out_length its length. */
-static const char *find_text(const unsigned char *data, size_t size, const char *keyword,
-                             size_t *out_length) {
-    for (size_t at = 8; at + 12 <= size;) {
-        const size_t length = ((size_t)data[at] << 24) | ((size_t)data[at + 1] << 16) |
-                              ((size_t)data[at + 2] << 8) | data[at + 3];
-        const size_t key = strlen(keyword) + 1;
-        if (memcmp(data + at + 4, "tEXt", 4) == 0 && length > key &&
-            memcmp(data + at + 8, keyword, key) == 0) {
-            *out_length = length - key;
-            return (const char *)data + at + 8 + key;
-        }
-        at += 12 + length;
-    }
-    return NULL;
-}
-
-/* Each figure is drawn, twice with the same bytes, carries its origin, and is of the right kind. */
 static void test_every_figure(void **state) {
     (void)state;
     struct report *report = open_report(root);
-    const struct figure *figure;
     int32_t count = 0;
-    for (; (figure = figure_at(count)) != NULL; count++) {
-        unsigned char *data = NULL;
-        unsigned char *again = NULL;
-        size_t size = 0;
-        size_t again_size = 0;
-        moe_err err = {0};
-        char name[FIGURE_NAME_MAX];
-        if (figure_encode(report, figure, &data, &size, &err) != MOE_OK)
-            fail_msg("%s: %s", figure->id, err.message);
-        ok(figure_encode(report, figure, &again, &again_size, &err));
-        assert_int_equal(size, again_size);
-        assert_memory_equal(data, again, size);
-        figure_file_name(figure, name);
-        if (figure->motion == NULL) {
-            assert_true(ends_with(name, ".png"));
-            assert_int_equal(png_sig_cmp(data, 0, 8), 0);
-            size_t length = 0;
-            const char *runs = find_text(data, size, "Runs", &length);
-            assert_non_null(runs);
-            const struct run_file *last = run_list_at(report->runs, run_list_count(report->runs) - 1);
-            assert_memory_equal(runs + length - 64, last->info.digest, 64);
-            const char *command = find_text(data, size, "Command", &length);
-            char want[160];
-            snprintf(want, sizeof want, "moe-report figure %s --tier desk", figure->id);
-            assert_int_equal(length, strlen(want));
-            assert_memory_equal(command, want, length);
-            assert_non_null(find_text(data, size, "Software", &length));
-            assert_non_null(find_text(data, size, "Title", &length));
-        } else {
-            assert_true(ends_with(name, ".gif"));
-            assert_memory_equal(data, "GIF89a", 6);
-        }
-        assert_true(figure->caption[0] != '\0' && figure->title[0] != '\0');
-        free(data);
-        free(again);
+    for (int32_t i = 0; figure_at(i) != NULL; i++) {
+        if (!is_drawn(report, figure_at(i))) continue;
+        check_figure(report, figure_at(i), true);
+        count++;
     }
     assert_int_equal(count, 8);
     report_close(report);
@@ -128,6 +67,7 @@ static void test_figure_depends_on_runs(void **state) {
     struct report *changed = open_report(other);
     for (int32_t i = 0; figure_at(i) != NULL; i++) {
         const struct figure *figure = figure_at(i);
+        if (!is_drawn(report, figure)) continue;
         struct plot *plots[2] = {NULL, NULL};
         struct plot_image images[2];
         ok(figure->draw(report, 0, &plots[0], &err));
@@ -178,6 +118,7 @@ static void test_missing_runs(void **state) {
         size_t size = 0;
         assert_int_equal(figure_encode(report, figure_at(i), &data, &size, &err), MOE_ENOTFOUND);
         assert_non_null(strstr(err.message, figure_at(i)->id));
+        if (!is_drawn(report, figure_at(i))) continue;
         assert_non_null(strstr(err.message, "throughput_opt corrected"));
         assert_null(strstr(err.message, "dense corrected"));
         assert_null(data);
@@ -241,19 +182,6 @@ static void test_formats(void **state) {
                               "\xc2\xb5,,,,,\r\n");
     free(text);
     sheet_free(&sheet);
-}
-
-/* Value of a CSV table in a line that starts with `head`, column `column`. */
-static double csv_value(const char *csv, const char *head, int column) {
-    const char *line = strstr(csv, head);
-    assert_non_null(line);
-    line += strlen(head);
-    while (column-- > 0) {
-        line = strchr(line, ',');
-        assert_non_null(line);
-        line++;
-    }
-    return strtod(line, NULL);
 }
 
 static void test_table_values(void **state) {
