@@ -1,0 +1,340 @@
+#include "model/classifier.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "model/classifier_internal.h"
+
+/* ---- building
+ * ------------------------------------------------------------------------------------------------ */
+
+void classifier_plan(struct classifier *c, struct nn_memory *memory) {
+    const struct nn_limits limits = {.max_batch = c->limits.max_batch, .max_seq = 1};
+    const int64_t rows = limits.max_batch, outputs = rows * c->config.classes;
+    c->images = nn_kept(memory, rows * c->config.input);
+    c->labels = arena_array(&memory->kept, int32_t, rows);
+    c->correct = arena_array(&memory->kept, int32_t, rows);
+    c->nll = arena_array(&memory->kept, float, rows);
+    c->d_mixed = nn_scratch(memory, outputs);
+    if (c->config.kind == CLASSIFIER_DENSE) {
+        perceptron_plan(&c->parts.dense, memory, limits);
+        c->mixed = c->parts.dense.y;
+        return;
+    }
+    c->mixed = nn_kept(memory, outputs);
+    mixture_plan(&c->parts.experts, memory, limits);
+    if (classifier_is_hierarchical(&c->config))
+        hierarchy_plan(&c->parts.hierarchy, memory, limits);
+    else
+        gating_plan(&c->parts.gate, memory, limits);
+}
+
+/* Measures with the same calls, then takes the two blocks and plans for real. */
+static moe_status plan_memory(struct classifier *c, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct backend *be = c->dev->ops;
+    struct nn_memory memory = {.kept = arena_measure(), .scratch = arena_measure(), .act_size = be->act_size};
+    classifier_plan(c, &memory);
+    const size_t kept = memory.kept.peak, scratch = memory.scratch.peak;
+    moe_try(be->alloc(c->dev, kept, &c->kept_block, err));
+    moe_try(be->alloc(c->dev, scratch, &c->scratch_block, err));
+    memory.kept = arena_over(c->kept_block, kept);
+    memory.scratch = arena_over(c->scratch_block, scratch);
+    classifier_plan(c, &memory);
+out:
+    return status;
+}
+
+static int32_t larger(int32_t a, int32_t b) {
+    return a > b ? a : b;
+}
+
+struct device_options classifier_device(const struct classifier_config *config, int threads,
+                                        int64_t max_batch) {
+    const bool dense = config->kind == CLASSIFIER_DENSE;
+    const int32_t lists = classifier_is_hierarchical(config) ? config->groups : 1;
+    const int32_t gates = dense ? 0 : 4 * config->experts; /* see device/cpu/gating.c */
+    return (struct device_options){
+        .threads = threads,
+        .max_rows = max_batch * (dense ? 1 : (int64_t)lists * config->top_k),
+        .max_vocab = config->classes,
+        .max_seq = 1,
+        .max_width = larger(larger(config->input, config->hidden), larger(gates, config->classes)),
+    };
+}
+
+static moe_status check_device(const struct device *dev, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct backend *be = dev->ops;
+    moe_check(be->gate_forward != NULL && be->gate_backward != NULL && be->softmax_forward != NULL &&
+                  be->softmax_backward != NULL && be->mixture_loss != NULL,
+              err, MOE_ENOTSUP, "device %s has no gates for image classifiers; use --device cpu", be->name);
+    moe_check(be->act_size == sizeof(float), err, MOE_ENOTSUP,
+              "image classifiers compute in fp32, not in the %zu bytes of device %s", be->act_size, be->name);
+out:
+    return status;
+}
+
+moe_status classifier_create(const struct classifier_config *config, const struct classifier_limits *limits,
+                             struct device *dev, struct classifier **out_classifier, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct classifier *c = calloc(1, sizeof *c);
+    moe_check(c != NULL, err, MOE_ENOMEM, "no memory for a model");
+    c->config = *config;
+    c->limits = *limits;
+    c->dev = dev;
+    c->controls = (struct classifier_controls){config->noise, config->w_importance, config->w_load};
+    moe_try(check_device(dev, err));
+    moe_try(classifier_count(config, limits->max_batch, &c->counts, err));
+    moe_check(
+        config->expected_parameters == 0 || config->expected_parameters == c->counts.total, err,
+        MOE_EMISMATCH,
+        "the model has %lld parameters, but classifier.expected_parameters = %lld: a size in "
+        "[classifier] differs from the stated one (set expected_parameters = 0 for a model of your own)",
+        (long long)c->counts.total, (long long)config->expected_parameters);
+    moe_try(classifier_declare(&c->parts, config, err));
+    if (classifier_is_hierarchical(config)) {
+        moe_try(hierarchy_create_host(&c->parts.hierarchy, err));
+    } else if (config->kind == CLASSIFIER_FLAT) {
+        moe_try(gating_create_host(&c->parts.gate, err));
+    }
+    moe_try(params_allocate(&c->parts.params, dev, limits->training, err));
+    moe_try(plan_memory(c, err));
+    c->host_correct = malloc((size_t)limits->max_batch * sizeof *c->host_correct);
+    moe_check(c->host_correct != NULL, err, MOE_ENOMEM, "no memory for %lld images",
+              (long long)limits->max_batch);
+    *out_classifier = c;
+    c = NULL;
+out:
+    classifier_destroy(c);
+    return status;
+}
+
+void classifier_destroy(struct classifier *c) {
+    if (c == NULL) return;
+    classifier_parts_free(&c->parts);
+    c->dev->ops->release(c->dev, c->kept_block);
+    c->dev->ops->release(c->dev, c->scratch_block);
+    free(c->host_correct);
+    free(c);
+}
+
+moe_status classifier_initialize(struct classifier *c, uint64_t seed, moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_try(params_initialize(&c->parts.params, seed, err));
+    if (c->config.kind != CLASSIFIER_DENSE)
+        moe_try(mixture_initialize(&c->parts.experts, &c->parts.params, err));
+out:
+    return status;
+}
+
+struct params *classifier_params(struct classifier *c) {
+    return &c->parts.params;
+}
+
+const struct classifier_counts *classifier_counts_of(const struct classifier *c) {
+    return &c->counts;
+}
+
+struct classifier_controls *classifier_controls(struct classifier *c) {
+    return &c->controls;
+}
+
+/* ---- one batch
+ * ----------------------------------------------------------------------------------------------- */
+
+static moe_status check_batch(const struct classifier *c, const struct classifier_batch *batch,
+                              moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_check(batch->batch >= 1 && batch->batch <= c->limits.max_batch, err, MOE_EARG,
+              "batch of %lld images, planned for at most %lld", (long long)batch->batch,
+              (long long)c->limits.max_batch);
+    for (int64_t i = 0; i < batch->batch; i++) {
+        moe_check(batch->labels[i] >= -1 && batch->labels[i] < c->config.classes, err, MOE_EARG,
+                  "label %lld of the batch is %d, outside the %d classes", (long long)i, batch->labels[i],
+                  c->config.classes);
+    }
+out:
+    return status;
+}
+
+static struct nn_pass pass_of(const struct classifier *c, const struct classifier_batch *batch,
+                              bool training) {
+    return (struct nn_pass){
+        .dev = c->dev,
+        .params = &c->parts.params,
+        .batch = batch->batch,
+        .seq = 1,
+        .rows = batch->batch,
+        .training = training,
+        .seed = batch->seed,
+        .step = batch->step,
+        .micro = batch->micro,
+    };
+}
+
+/* The gates whose choices the experts follow. */
+static struct gating *chooser(struct classifier *c) {
+    return classifier_is_hierarchical(&c->config) ? &c->parts.hierarchy.inner : &c->parts.gate;
+}
+
+static double noise_of(const struct classifier *c, const struct nn_pass *pass) {
+    return pass->training || c->config.noise_at_evaluation ? c->controls.noise : 0;
+}
+
+/* Up to c->mixed. */
+static void forward(struct classifier *c, const struct nn_pass *pass, const struct classifier_batch *batch) {
+    const struct backend *be = c->dev->ops;
+    be->upload(c->dev, c->images, batch->images,
+               (size_t)(pass->rows * c->config.input) * sizeof *batch->images);
+    be->upload(c->dev, c->labels, batch->labels, (size_t)pass->rows * sizeof *batch->labels);
+    c->last_batch = pass->rows;
+    if (c->config.kind == CLASSIFIER_DENSE) {
+        perceptron_forward(&c->parts.dense, pass, c->images);
+        return;
+    }
+    if (classifier_is_hierarchical(&c->config))
+        hierarchy_forward(&c->parts.hierarchy, pass, noise_of(c, pass), c->images);
+    else
+        gating_forward(&c->parts.gate, pass, noise_of(c, pass), c->images, NULL);
+    mixture_forward(&c->parts.experts, pass, c->mixed, c->images, chooser(c)->index, chooser(c)->choice);
+}
+
+/* From c->d_mixed to the parameters; d_choice is read before the gates' scratch is written. */
+static void backward(struct classifier *c, const struct nn_pass *pass) {
+    if (c->config.kind == CLASSIFIER_DENSE) {
+        perceptron_backward(&c->parts.dense, pass, c->d_mixed, c->images);
+        return;
+    }
+    const struct mixture *experts = &c->parts.experts;
+    mixture_backward(experts, pass, c->d_mixed, chooser(c)->choice);
+    if (classifier_is_hierarchical(&c->config))
+        hierarchy_backward(&c->parts.hierarchy, pass, noise_of(c, pass), c->images, experts->d_choice);
+    else
+        gating_backward(&c->parts.gate, pass, noise_of(c, pass), c->images, NULL, NULL, experts->d_choice,
+                        NULL);
+}
+
+/* Reads the gates' statistics, makes the balance losses of them and, for backward, their derivatives. */
+static void balance(struct classifier *c, double weight, struct classifier_loss *loss) {
+    const struct gate_loss_settings settings = {c->controls.w_importance, c->controls.w_load};
+    if (c->config.kind == CLASSIFIER_DENSE) return;
+    if (classifier_is_hierarchical(&c->config)) {
+        hierarchy_download(&c->parts.hierarchy, c->dev);
+        hierarchy_loss(&c->parts.hierarchy, &settings, weight, loss->level);
+    } else {
+        gating_download(&c->parts.gate, c->dev);
+        loss->level[LEVEL_EXPERTS] = gating_loss(&c->parts.gate, &settings, weight);
+    }
+    loss->aux = loss->level[LEVEL_EXPERTS].aux + loss->level[LEVEL_GROUPS].aux;
+}
+
+/* Loss and hits of the batch, per image and summed; the gradient too if d_mixed is not NULL. */
+static void output_loss(struct classifier *c, const struct classifier_batch *batch, double grad_scale,
+                        act_t *d_mixed, struct classifier_loss *loss) {
+    const struct backend *be = c->dev->ops;
+    const struct mixture_shape shape = {
+        .rows = batch->batch,
+        .classes = c->config.classes,
+        .kind = c->config.double_softmax ? MIXTURE_SOFTMAX : MIXTURE_LOG,
+        .grad_scale = (float)grad_scale,
+    };
+    be->mixture_loss(c->dev, c->nll, c->correct, d_mixed, c->mixed, c->labels, &shape);
+    loss->ce = be->sum(c->dev, c->nll, batch->batch);
+    be->download(c->dev, c->host_correct, c->correct, (size_t)batch->batch * sizeof(int32_t));
+    for (int64_t i = 0; i < batch->batch; i++) {
+        loss->images += batch->labels[i] >= 0;
+        loss->correct += c->host_correct[i];
+    }
+}
+
+moe_status classifier_train_batch(struct classifier *c, const struct classifier_batch *batch,
+                                  struct classifier_loss *out_loss, moe_err *err) {
+    moe_status status = MOE_OK;
+    const double start = clock_seconds();
+    moe_try(check_batch(c, batch, err));
+    memset(out_loss, 0, sizeof *out_loss);
+    const struct nn_pass pass = pass_of(c, batch, true);
+    const double weight = (double)pass.rows / (double)batch->step_rows;
+    forward(c, &pass, batch);
+    output_loss(c, batch, 1.0 / (double)batch->step_rows, c->d_mixed, out_loss);
+    balance(c, weight, out_loss);
+    moe_try(c->dev->ops->synchronize(c->dev, err));
+    const double middle = clock_seconds();
+    backward(c, &pass);
+    moe_try(c->dev->ops->synchronize(c->dev, err));
+    out_loss->forward_seconds = middle - start;
+    out_loss->backward_seconds = clock_seconds() - middle;
+out:
+    return status;
+}
+
+moe_status classifier_eval_batch(struct classifier *c, const struct classifier_batch *batch,
+                                 struct classifier_loss *out_loss, float *image_ce, int32_t *image_correct,
+                                 moe_err *err) {
+    moe_status status = MOE_OK;
+    const double start = clock_seconds();
+    const size_t rows = (size_t)batch->batch;
+    moe_try(check_batch(c, batch, err));
+    memset(out_loss, 0, sizeof *out_loss);
+    const struct nn_pass pass = pass_of(c, batch, false);
+    forward(c, &pass, batch);
+    output_loss(c, batch, 0, NULL, out_loss);
+    balance(c, 0, out_loss);
+    if (image_ce != NULL) c->dev->ops->download(c->dev, image_ce, c->nll, rows * sizeof *image_ce);
+    if (image_correct != NULL) memcpy(image_correct, c->host_correct, rows * sizeof *image_correct);
+    moe_try(c->dev->ops->synchronize(c->dev, err));
+    out_loss->forward_seconds = clock_seconds() - start;
+out:
+    return status;
+}
+
+/* ---- what a batch leaves
+ * ------------------------------------------------------------------------------------- */
+
+moe_status classifier_probabilities(struct classifier *c, float *host_probabilities, moe_err *err) {
+    const size_t count = (size_t)(c->last_batch * c->config.classes);
+    c->dev->ops->download(c->dev, host_probabilities, c->mixed, count * sizeof(float));
+    return c->dev->ops->synchronize(c->dev, err);
+}
+
+int32_t classifier_slots(const struct classifier *c) {
+    return c->config.kind == CLASSIFIER_DENSE ? 0 : c->parts.experts.set.slots;
+}
+
+moe_status classifier_choices(struct classifier *c, int32_t *host_index, float *host_weight, moe_err *err) {
+    const size_t count = (size_t)(c->last_batch * classifier_slots(c));
+    if (count == 0) return MOE_OK;
+    c->dev->ops->download(c->dev, host_index, chooser(c)->index, count * sizeof *host_index);
+    c->dev->ops->download(c->dev, host_weight, chooser(c)->choice, count * sizeof *host_weight);
+    return c->dev->ops->synchronize(c->dev, err);
+}
+
+int32_t classifier_levels(const struct classifier *c) {
+    return c->config.kind == CLASSIFIER_DENSE ? 0 : classifier_is_hierarchical(&c->config) ? 2 : 1;
+}
+
+void classifier_level_of(const struct classifier *c, enum gate_level level,
+                         struct classifier_level *out_level) {
+    const struct hierarchy *h = &c->parts.hierarchy;
+    const struct gating *g = !classifier_is_hierarchical(&c->config) ? &c->parts.gate
+                             : level == LEVEL_GROUPS                 ? &h->groups
+                                                                     : &h->inner;
+    const int32_t n = g->set.gates * g->set.experts;
+    *out_level = (struct classifier_level){
+        .n = n,
+        .chosen = g->host.counts + GATE_CHOSEN * n,
+        .first = g->host.counts + GATE_FIRST * n,
+        .importance = g->host.sums + GATE_IMPORTANCE * n,
+        .mass = g->host.sums + GATE_MASS * n,
+        .load = g->host.sums + GATE_LOAD * n,
+    };
+    double visited = 0;
+    for (int32_t i = 0; i < n; i++)
+        visited += out_level->first[i];
+    for (int32_t a = 0; visited > 0 && a < g->set.gates; a++) {
+        out_level->gate_entropy += (double)g->host.entropy[a] / visited;
+        out_level->router_entropy += (double)g->host.entropy[g->set.gates + a] / visited;
+    }
+}

@@ -1,0 +1,44 @@
+/* classifier_internal.h - the classifier's parts, shared by its own files. */
+#ifndef MODEL_CLASSIFIER_INTERNAL_H
+#define MODEL_CLASSIFIER_INTERNAL_H
+
+#include "model/classifier.h"
+#include "nn/perceptron.h"
+
+/* Everything that declaring needs and counting looks at. One of gate and hierarchy is used, or neither. */
+struct classifier_parts {
+    struct params params;
+    struct gating gate;
+    struct hierarchy hierarchy;
+    struct mixture experts;
+    struct perceptron dense;
+};
+
+struct classifier {
+    struct classifier_config config;
+    struct classifier_controls controls;
+    struct classifier_limits limits;
+    struct classifier_counts counts;
+    struct classifier_parts parts;
+    struct device *dev;
+    int64_t last_batch;               /* images of the last batch */
+    void *kept_block, *scratch_block; /* device memory */
+    act_t *images;                    /* [B, D] */
+    int32_t *labels, *correct;        /* [B] */
+    act_t *mixed, *d_mixed;           /* [B, C] */
+    float *nll;                       /* [B] */
+    int32_t *host_correct;            /* [B] */
+};
+
+static inline bool classifier_is_hierarchical(const struct classifier_config *config) {
+    return config->kind == CLASSIFIER_HIERARCHICAL || config->kind == CLASSIFIER_HIERARCHICAL_GSHARD;
+}
+
+moe_status classifier_declare(struct classifier_parts *parts, const struct classifier_config *config,
+                              moe_err *err);
+void classifier_parts_free(struct classifier_parts *parts);
+
+/* Takes all of the classifier's step memory from `memory` (measuring or real). */
+void classifier_plan(struct classifier *c, struct nn_memory *memory);
+
+#endif

@@ -1,0 +1,209 @@
+#include "nn/gating.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SOURCE_B_EPS 1e-10 /* under the mean of a squared coefficient of variation */
+
+static int64_t cells(const struct gating *g) {
+    return (int64_t)g->set.gates * g->set.experts;
+}
+
+static bool has_noise_matrix(const struct gating_settings *settings) {
+    return settings->kind != GATE_BY_CHANCE;
+}
+
+static moe_status declare_matrix(struct gating *g, struct params *params, const char *prefix,
+                                 const char *suffix, int32_t *index, moe_err *err) {
+    const struct param_declaration matrix = {
+        .rank = 2,
+        .shape = {cells(g), g->set.input},
+        .init = g->set.weight_std > 0 ? PARAM_NORMAL : PARAM_CONSTANT,
+        .init_scale = g->set.weight_std,
+        .role = PARAM_ROUTER,
+        .moe_layer = g->set.level,
+    };
+    return params_declare(params, prefix, suffix, &matrix, index, err);
+}
+
+moe_status gating_declare(struct gating *g, struct params *params, const char *prefix,
+                          const struct gating_settings *settings, moe_err *err) {
+    moe_status status = MOE_OK;
+    *g = (struct gating){.set = *settings, .noise = -1};
+    moe_try(declare_matrix(g, params, prefix, "gate.weight", &g->weight, err));
+    if (has_noise_matrix(settings))
+        moe_try(declare_matrix(g, params, prefix, "noise.weight", &g->noise, err));
+out:
+    return status;
+}
+
+static void take_host(struct gating *g, struct arena *arena) {
+    g->host.counts = arena_array(arena, int32_t, GATE_COUNTS * cells(g));
+    g->host.sums = arena_array(arena, float, GATE_SUMS *cells(g));
+    g->host.entropy = arena_array(arena, float, 2 * g->set.gates);
+    g->host.dsums = arena_array(arena, float, GATE_SUMS *cells(g));
+    g->host.work = arena_array(arena, double, 4 * cells(g));
+}
+
+moe_status gating_create_host(struct gating *g, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct arena measure = arena_measure();
+    take_host(g, &measure);
+    moe_try(arena_block(measure.peak, &g->host_block, err));
+    struct arena arena = arena_over(g->host_block, measure.peak);
+    take_host(g, &arena);
+out:
+    return status;
+}
+
+void gating_free(struct gating *g) {
+    free(g->host_block);
+    memset(g, 0, sizeof *g);
+}
+
+void gating_plan(struct gating *g, struct nn_memory *memory, struct nn_limits limits) {
+    const int64_t rows = limits.max_batch * limits.max_seq, choices = rows * g->set.gates * g->set.top_k;
+    g->clean = nn_kept(memory, rows * cells(g));
+    g->spread = has_noise_matrix(&g->set) ? nn_kept(memory, rows * cells(g)) : NULL;
+    g->scores = arena_array(&memory->kept, float, rows *cells(g));
+    g->gates = arena_array(&memory->kept, float, rows *cells(g));
+    g->index = arena_array(&memory->kept, int32_t, choices);
+    g->choice = arena_array(&memory->kept, float, choices);
+    g->counts = arena_array(&memory->kept, int32_t, GATE_COUNTS * cells(g));
+    g->sums = arena_array(&memory->kept, float, GATE_SUMS *cells(g));
+    g->entropy = arena_array(&memory->kept, float, 2 * g->set.gates);
+    g->dsums = arena_array(&memory->kept, float, GATE_SUMS *cells(g));
+    const size_t mark = arena_mark(&memory->scratch);
+    g->d_clean = nn_scratch(memory, rows * cells(g));
+    g->d_spread = has_noise_matrix(&g->set) ? nn_scratch(memory, rows * cells(g)) : NULL;
+    arena_rewind(&memory->scratch, mark);
+}
+
+/* Levels, micro-batches and evaluations draw from places of the stream that never meet. */
+static uint64_t first_number(const struct gating *g, const struct nn_pass *pass) {
+    const uint64_t place = (uint64_t)pass->micro * 4 + (uint64_t)g->set.level;
+    return (pass->training ? 0 : UINT64_C(1) << 62) + (place << 40);
+}
+
+static struct gate_shape shape_of(const struct gating *g, const struct nn_pass *pass, double noise) {
+    return (struct gate_shape){
+        .rows = pass->rows * g->set.gates,
+        .experts = g->set.experts,
+        .top_k = g->set.top_k,
+        .gates = g->set.gates,
+        .kind = g->set.kind,
+        .noisy = noise > 0,
+        .noise_scale = (float)noise,
+        .noise_epsilon = g->set.noise_epsilon,
+        .renormalize_eps = g->set.renormalize_eps,
+        .key = {.seed = pass->seed, .stream = RNG_ROUTER_NOISE, .step = pass->step},
+        .first = first_number(g, pass),
+    };
+}
+
+void gating_forward(const struct gating *g, const struct nn_pass *pass, double noise, const act_t *x,
+                    const float *scale) {
+    const struct backend *be = pass->dev->ops;
+    const struct gate_shape shape = shape_of(g, pass, noise);
+    const int32_t out = (int32_t)cells(g);
+    be->linear_forward(pass->dev, g->clean, x, params_weight(pass->params, g->weight), NULL, pass->rows,
+                       g->set.input, out);
+    if (g->spread != NULL && shape.noisy)
+        be->linear_forward(pass->dev, g->spread, x, params_weight(pass->params, g->noise), NULL, pass->rows,
+                           g->set.input, out);
+    be->gate_forward(pass->dev, g->scores, g->gates, g->index, g->choice, g->counts, g->sums, g->entropy,
+                     g->clean, shape.noisy ? g->spread : NULL, scale, &shape);
+}
+
+void gating_download(struct gating *g, struct device *dev) {
+    const struct backend *be = dev->ops;
+    be->download(dev, g->host.counts, g->counts, (size_t)(GATE_COUNTS * cells(g)) * sizeof(int32_t));
+    be->download(dev, g->host.sums, g->sums, (size_t)(GATE_SUMS * cells(g)) * sizeof(float));
+    be->download(dev, g->host.entropy, g->entropy, 2 * (size_t)g->set.gates * sizeof(float));
+    memset(g->host.dsums, 0, (size_t)(GATE_SUMS * cells(g)) * sizeof(float));
+}
+
+void gating_backward(const struct gating *g, const struct nn_pass *pass, double noise, const act_t *x,
+                     const float *scale, float *d_scale, const float *d_choice, const float *d_gates) {
+    const struct backend *be = pass->dev->ops;
+    const struct gate_shape shape = shape_of(g, pass, noise);
+    const int32_t out = (int32_t)cells(g);
+    const bool spread = g->spread != NULL && shape.noisy;
+    be->upload(pass->dev, g->dsums, g->host.dsums, (size_t)(GATE_SUMS * cells(g)) * sizeof(float));
+    be->gate_backward(pass->dev, g->d_clean, spread ? g->d_spread : NULL, d_scale, d_choice, d_gates,
+                      g->dsums, g->scores, g->clean, spread ? g->spread : NULL, scale, &shape);
+    be->linear_backward(pass->dev, NULL, params_grad(pass->params, g->weight), NULL, g->d_clean, x,
+                        params_weight(pass->params, g->weight), pass->rows, g->set.input, out, false);
+    if (spread)
+        be->linear_backward(pass->dev, NULL, params_grad(pass->params, g->noise), NULL, g->d_spread, x,
+                            params_weight(pass->params, g->noise), pass->rows, g->set.input, out, false);
+}
+
+/* ---- losses
+ * ----------------------------------------------------------------------------------------------------- */
+
+double gate_cv_squared(const double *x, int32_t n, bool unbiased, double eps, double weight, double *dx) {
+    double mean = 0, squares = 0;
+    for (int32_t i = 0; i < n; i++)
+        mean += x[i] / n;
+    for (int32_t i = 0; i < n; i++)
+        squares += (x[i] - mean) * (x[i] - mean);
+    const double freedom = unbiased ? n - 1 : n, below = mean * mean + eps;
+    if (n < 2 || below == 0) return 0;
+    const double variance = squares / freedom;
+    for (int32_t i = 0; dx != NULL && i < n; i++)
+        dx[i] += weight * (2 * (x[i] - mean) / freedom / below - variance * 2 * mean / n / (below * below));
+    return variance / below;
+}
+
+/* CV^2 of one gate's sums; its derivative, times weight, is added to dsums. */
+static double variation(struct gating *g, int32_t gate, enum gate_sum sum, double weight) {
+    const int32_t experts = g->set.experts;
+    const bool published = g->set.kind == GATE_SOFTMAX_TOP_K;
+    const int64_t at = sum * cells(g) + (int64_t)gate * experts;
+    double *x = g->host.work, *dx = x + experts;
+    for (int32_t e = 0; e < experts; e++) {
+        x[e] = (double)g->host.sums[at + e];
+        dx[e] = 0;
+    }
+    const double cv = gate_cv_squared(x, experts, published, published ? SOURCE_B_EPS : 0, weight, dx);
+    for (int32_t e = 0; e < experts; e++)
+        g->host.dsums[at + e] += (float)dx[e];
+    return cv;
+}
+
+/* E sum_e f_e P_e over the rows of all gates, of which gate a has those whose first choices it counts. */
+static double chance_loss(struct gating *g, double weight) {
+    const int32_t experts = g->set.experts;
+    double all = 0, loss = 0;
+    for (int64_t i = 0; i < cells(g); i++)
+        all += g->host.counts[GATE_FIRST * cells(g) + i];
+    for (int32_t a = 0; a < g->set.gates; a++) {
+        const int32_t *first = g->host.counts + GATE_FIRST * cells(g) + (int64_t)a * experts;
+        const int64_t at = GATE_LOAD * cells(g) + (int64_t)a * experts;
+        double rows = 0;
+        for (int32_t e = 0; e < experts; e++)
+            rows += first[e];
+        for (int32_t e = 0; rows > 0 && e < experts; e++) {
+            const double slope = experts * first[e] / rows / all;
+            loss += slope * (double)g->host.sums[at + e];
+            g->host.dsums[at + e] += (float)(weight * slope);
+        }
+    }
+    return loss;
+}
+
+struct gate_loss gating_loss(struct gating *g, const struct gate_loss_settings *settings, double grad_scale) {
+    struct gate_loss loss = {0};
+    if (g->set.kind == GATE_BY_CHANCE) {
+        loss.importance = chance_loss(g, settings->importance * grad_scale);
+        loss.aux = settings->importance * loss.importance;
+        return loss;
+    }
+    for (int32_t a = 0; a < g->set.gates; a++) {
+        loss.importance += variation(g, a, GATE_IMPORTANCE, settings->importance * grad_scale);
+        loss.load += variation(g, a, GATE_LOAD, settings->load * grad_scale);
+    }
+    loss.aux = settings->importance * loss.importance + settings->load * loss.load;
+    return loss;
+}
