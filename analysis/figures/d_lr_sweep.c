@@ -176,7 +176,6 @@ static moe_status write_note(const struct lr_sweeps *s, char **out_note, moe_err
     text_append(&t, "%lld steps, ", (long long)longest);
     if (least != most) text_append(&t, "%d to ", least);
     text_append(&t, most == 1 ? "%d seed (no interval)." : "%d seeds; bands are 95 %% intervals.", most);
-    text_append(&t, "Circles and lines to the axis: the smallest loss.");
     const moe_status status = text_take(&t, out_note, err);
     text_free(&t);
     return status;

@@ -185,12 +185,18 @@ static void print_rate(const struct lr_sweep_summary *s, int32_t i, const struct
 }
 
 static void print_suggestion(const struct lr_sweep_summary *s) {
+    int32_t incomplete = 0;
+    for (int32_t i = 0; i < s->count; i++)
+        incomplete += s->rates[i].seeds < s->seeds;
     if (s->suggested < 0) {
         printf("\nno rate to suggest: %s\n",
                s->count == 0 ? "there is no run" : "at each a seed diverged or is missing");
         return;
     }
     const struct lr_sweep_rate *best = &s->rates[s->suggested];
+    if (incomplete > 0)
+        printf("\n%d of %d rates lack a seed that others have and are left out; so far, of the others,",
+               incomplete, s->count);
     printf("\nsuggested: train.lr = %g, the rate with the smallest training loss\n", best->rate);
     if (s->largest < 0) {
         printf("how far that is noise, one seed does not say: see --seeds\n");
