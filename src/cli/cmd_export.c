@@ -14,9 +14,10 @@ enum { TOKENIZER_BYTES_MAX = 256 << 20 };
 
 struct export_arguments {
     const char *model, *out, *data_dir;
+    bool without_tokenizer;
 };
 
-enum { KEY_OUT = 'o', KEY_DATA_DIR = 256 };
+enum { KEY_OUT = 'o', KEY_DATA_DIR = 256, KEY_NO_TOKENIZER };
 
 static const struct argp_option options[] = {
     {"out", KEY_OUT, "FOLDER", 0, "the folder to write (needed)", 0},
@@ -33,6 +34,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         return 0;
     case KEY_DATA_DIR:
         a->data_dir = arg;
+        return 0;
+    case KEY_NO_TOKENIZER:
+        a->without_tokenizer = true;
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 0) argp_error(state, "one model at a time");
@@ -61,6 +65,7 @@ static moe_status read_tokenizer(const struct export_arguments *a, const struct 
     moe_status status = MOE_OK;
     struct spm *spm = NULL;
     t->ids = (struct huggingface_tokens){-1, -1};
+    if (a->without_tokenizer) goto out;
     moe_try(model_file_tokenizer(a->model, e, a->data_dir, cli_suites_dir(), &t->path, err));
     if (t->path == NULL) goto out;
     moe_try(file_read_all(t->path, TOKENIZER_BYTES_MAX, &t->bytes, &t->size, err));
@@ -82,6 +87,17 @@ out:
     return status;
 }
 
+/* Which class expresses the model; the refusal names its file. */
+static moe_status find_class(const char *path, const struct weights *w, enum huggingface_class *out_kind,
+                             moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_err inner = {0};
+    status = huggingface_class_of(w, out_kind, &inner);
+    moe_check(status == MOE_OK, err, inner.status, "%s %s", path, inner.message);
+out:
+    return status;
+}
+
 /* ---- the model -------------------------------------------------------------------------------------- */
 
 static moe_status export(const struct export_arguments *a, moe_err *err) {
@@ -95,10 +111,10 @@ static moe_status export(const struct export_arguments *a, moe_err *err) {
     struct weights *w = NULL;
     moe_try(model_file_config(a->model, &e, NULL, err));
     moe_try(weights_create(&e->model, &e->moe, &w, err));
-    moe_try(huggingface_class_of(w, &kind, err)); /* what the options alone rule out needs no reading */
+    moe_try(find_class(a->model, w, &kind, err)); /* what the options alone rule out needs no reading */
     moe_try(read_tokenizer(a, e, &tokenizer, err));
     moe_try(model_file_read(a->model, e, w, err));
-    moe_try(huggingface_class_of(w, &kind, err));
+    moe_try(find_class(a->model, w, &kind, err));
     moe_try(huggingface_export(a->out, w, tokenizer.ids, err));
     if (tokenizer.bytes != NULL) {
         moe_try(write_file(a->out, "tokenizer.model", tokenizer.bytes, tokenizer.size, err));
@@ -106,7 +122,7 @@ static moe_status export(const struct export_arguments *a, moe_err *err) {
             write_file(a->out, "tokenizer_config.json", tokenizer_config, sizeof tokenizer_config - 1, err));
     }
     printf("%s: %s, %lld parameters, %s\n", a->out, huggingface_class_name(kind), (long long)w->params.total,
-           tokenizer.bytes != NULL ? "tokenizer.model" : "no tokenizer (its words are not SentencePiece)");
+           tokenizer.bytes != NULL ? "tokenizer.model" : "no tokenizer");
 out:
     weights_free(w);
     experiment_free(e);
