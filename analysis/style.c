@@ -21,6 +21,7 @@ static const struct experiment_style table[] = {
     {"moedl", "01_moedl_dense", {0x00 / 255.0, 0x00 / 255.0, 0x00 / 255.0}, MARKER_CIRCLE},
     {"moedl", "a0_moedl_no_lb", {0xe6 / 255.0, 0x9f / 255.0, 0x00 / 255.0}, MARKER_CIRCLE},
     {"moedl", "a1_moedl_lb_penalty", {0x00 / 255.0, 0x9e / 255.0, 0x73 / 255.0}, MARKER_SQUARE},
+    {"moedl", "a1_per_layer", {0x88 / 255.0, 0x22 / 255.0, 0x55 / 255.0}, MARKER_TRIANGLE_DOWN},
     {"moedl", "a2_moedl_lb_biasing", {0x00 / 255.0, 0x72 / 255.0, 0xb2 / 255.0}, MARKER_TRIANGLE},
     {"moedl", "a2_bias_text", {0xcc / 255.0, 0x66 / 255.0, 0x77 / 255.0}, MARKER_DIAMOND},
     {"moedl", "a2_bias_sign", {0x44 / 255.0, 0xaa / 255.0, 0x99 / 255.0}, MARKER_TRIANGLE_DOWN},

@@ -49,6 +49,7 @@ static const struct result results[] = {
     {"e1_moedl_cf_1_0", D_E1, NULL},     {"e2_moedl_cf_1_5", D_E2, NULL},
     {"e3_moedl_cf_2_0", D_E3, NULL},     {"e4_moedl_cf_2_5", D_E4, NULL},
     {"a2_bias_text", D_A2_TEXT, NULL},   {"a2_bias_sign", D_A2_SIGN, NULL},
+    {"a1_per_layer", D_A1_LAYERS, NULL},
 };
 
 static const struct table_column result_columns[] = {
@@ -64,13 +65,6 @@ static const struct table_column result_columns[] = {
     {"active", CELL_NUMBER, 0},
 };
 
-/* Whether an experiment runs under a protocol. */
-static bool runs_under(enum source_d_experiment experiment, int32_t protocol) {
-    if (experiment == D_LLAMA) return protocol == D_AS_PUBLISHED;
-    if (experiment == D_A2_TEXT || experiment == D_A2_SIGN) return protocol == D_CORRECTED;
-    return true;
-}
-
 static moe_status result_row(struct report *report, struct sheet *sheet, const struct result *r,
                              moe_err *err) {
     moe_status status = MOE_OK;
@@ -81,7 +75,7 @@ static moe_status result_row(struct report *report, struct sheet *sheet, const s
     moe_try(published_or_dash(report, r->name, "eval_loss", &row[1].value, err));
     moe_try(published_or_dash(report, r->name, "train_loss", &row[2].value, err));
     for (int32_t p = 0; p < D_PROTOCOLS; p++) {
-        if (!runs_under(r->experiment, p)) continue;
+        if (!source_d_runs_under(r->experiment, (enum source_d_protocol)p)) continue;
         const struct run_group group = source_d_group(report, r->experiment, (enum source_d_protocol)p);
         struct stats_estimate e;
         moe_try(measure_estimate(report->runs, &group, "last_ce", &e, err));
@@ -253,9 +247,9 @@ out:
 
 /* ---- routers and balance */
 
-static const enum source_d_experiment routed[] = {D_A0, D_A1, D_A2, D_A2_TEXT, D_A2_SIGN, D_B1,
-                                                  D_B2, D_B4, D_C2, D_C3,      D_C4,      D_D2,
-                                                  D_D3, D_D4, D_E1, D_E2,      D_E3,      D_E4};
+static const enum source_d_experiment routed[] = {D_A0, D_A1, D_A1_LAYERS, D_A2, D_A2_TEXT, D_A2_SIGN, D_B1,
+                                                  D_B2, D_B4, D_C2,        D_C3, D_C4,      D_D2,      D_D3,
+                                                  D_D4, D_E1, D_E2,        D_E3, D_E4};
 
 static const struct table_column routing_columns[] = {
     {"experiment", CELL_TEXT, 0},
@@ -316,7 +310,8 @@ static moe_status build_routing(struct report *report, struct sheet *sheet, moe_
     moe_status status = MOE_OK;
     for (int32_t i = 0; i < COUNT(routed); i++)
         for (int32_t p = 0; p < D_PROTOCOLS; p++)
-            if (runs_under(routed[i], p)) moe_try(routing_row(report, sheet, routed[i], p, err));
+            if (source_d_runs_under(routed[i], (enum source_d_protocol)p))
+                moe_try(routing_row(report, sheet, routed[i], p, err));
 out:
     return status;
 }

@@ -27,6 +27,7 @@ const char *const source_d_experiments[D_EXPERIMENTS] = {
     [D_E4] = "e4_moedl_cf_2_5",
     [D_A2_TEXT] = "a2_bias_text",
     [D_A2_SIGN] = "a2_bias_sign",
+    [D_A1_LAYERS] = "a1_per_layer",
 };
 const char *const source_d_titles[D_EXPERIMENTS] = {
     [D_LLAMA] = "00: Llama, dense",
@@ -50,6 +51,7 @@ const char *const source_d_titles[D_EXPERIMENTS] = {
     [D_E4] = "e4: capacity 2.5",
     [D_A2_TEXT] = "bias as in the text",
     [D_A2_SIGN] = "bias by sign",
+    [D_A1_LAYERS] = "a1: penalty per layer",
 };
 const enum source_d_experiment source_d_ways[D_WAYS] = {D_A0, D_A1, D_A2};
 const char *const source_d_way_titles[D_WAYS] = {"a0: no balancing", "a1: penalty", "a2: bias"};
@@ -112,7 +114,7 @@ static const char *const bias_rules[] = {A2, "a2_bias_text", "a2_bias_sign"};
 #define BOTH(names, more)                                                                                    \
     { SOURCE_D_SUITE, names, COUNT(names), source_d_protocols, D_PROTOCOLS, more }
 
-static const char *const other_rules[] = {"a2_bias_text", "a2_bias_sign"};
+static const char *const added[] = {"a2_bias_text", "a2_bias_sign", "a1_per_layer"};
 static const char *const without_bias[] = {"a0_moedl_no_lb", "a1_moedl_lb_penalty"};
 /* The dense model first, b20 last: what routes and trains for two epochs lies between. */
 static const char *const all[] = {"01_moedl_dense",
@@ -136,10 +138,10 @@ static const char *const all[] = {"01_moedl_dense",
 
 static const struct run_need need_llama = {SOURCE_D_SUITE, llama, COUNT(llama), source_d_protocols, 1, NULL};
 static const struct run_need need_without_bias = BOTH(without_bias, NULL);
-static const struct run_need need_other_rules = {
-    SOURCE_D_SUITE, other_rules, COUNT(other_rules), source_d_protocols + D_CORRECTED, 1, NULL};
-static const struct run_need need_other_rules_and_llama = {
-    SOURCE_D_SUITE, other_rules, COUNT(other_rules), source_d_protocols + D_CORRECTED, 1, &need_llama};
+static const struct run_need need_added = {
+    SOURCE_D_SUITE, added, COUNT(added), source_d_protocols + D_CORRECTED, 1, NULL};
+static const struct run_need need_added_and_llama = {
+    SOURCE_D_SUITE, added, COUNT(added), source_d_protocols + D_CORRECTED, 1, &need_llama};
 
 const struct run_need source_d_need_parity = {SOURCE_D_SUITE,     dense, COUNT(dense),
                                               source_d_protocols, 1,     &need_llama};
@@ -154,8 +156,8 @@ const struct run_need source_d_need_router = BOTH(router, NULL);
 const struct run_need source_d_need_bias_rules = {
     SOURCE_D_SUITE, bias_rules, COUNT(bias_rules), source_d_protocols + D_CORRECTED, 1, NULL};
 const struct run_need source_d_need_routing = {SOURCE_D_SUITE,     all + 1,     COUNT(all) - 2,
-                                               source_d_protocols, D_PROTOCOLS, &need_other_rules};
-const struct run_need source_d_need_all = BOTH(all, &need_other_rules_and_llama);
+                                               source_d_protocols, D_PROTOCOLS, &need_added};
+const struct run_need source_d_need_all = BOTH(all, &need_added_and_llama);
 
 /* ---- the figures */
 
@@ -234,10 +236,15 @@ const struct figure source_d_figures[] = {
 };
 const int32_t source_d_figure_count = COUNT(source_d_figures);
 
+bool source_d_runs_under(enum source_d_experiment experiment, enum source_d_protocol protocol) {
+    if (experiment == D_LLAMA) return protocol == D_AS_PUBLISHED;
+    return experiment < D_A2_TEXT || protocol == D_CORRECTED;
+}
+
 struct run_group source_d_group(const struct report *report, enum source_d_experiment experiment,
                                 enum source_d_protocol protocol) {
-    if (experiment == D_LLAMA) protocol = D_AS_PUBLISHED;
-    if (experiment == D_A2_TEXT || experiment == D_A2_SIGN) protocol = D_CORRECTED;
+    if (!source_d_runs_under(experiment, protocol))
+        protocol = protocol == D_CORRECTED ? D_AS_PUBLISHED : D_CORRECTED;
     return run_list_group(report->runs, SOURCE_D_SUITE, source_d_experiments[experiment],
                           source_d_protocols[protocol]);
 }

@@ -31,8 +31,9 @@ enum source_d_experiment {
     D_E2,
     D_E3,
     D_E4,
-    D_A2_TEXT, /* corrected only, not in the source */
-    D_A2_SIGN, /* likewise */
+    D_A2_TEXT, /* from here on not in the source: corrected protocol only */
+    D_A2_SIGN,
+    D_A1_LAYERS,
     D_EXPERIMENTS
 };
 extern const char *const source_d_experiments[D_EXPERIMENTS]; /* names of the runs */
@@ -71,7 +72,10 @@ extern const struct run_need source_d_need_router;      /* a2, c2, c3, d4 */
 extern const struct run_need source_d_need_bias_rules;  /* a2 and its other rules, corrected */
 extern const struct run_need source_d_need_routing;     /* all that route, but b20 */
 extern const struct run_need source_d_need_lr_sweep;    /* any sweep, under either protocol */
-extern const struct run_need source_d_need_all;         /* all of the source, and the bias rules */
+extern const struct run_need source_d_need_all;         /* all of the source, and what was added to it */
+
+/* Whether an experiment runs under a protocol. */
+bool source_d_runs_under(enum source_d_experiment experiment, enum source_d_protocol protocol);
 
 /* The runs of an experiment under a protocol, or under the only one that it has. */
 struct run_group source_d_group(const struct report *report, enum source_d_experiment experiment,

@@ -163,7 +163,7 @@ out:
 
 static inline bool fixture_d_exists(enum source_d_experiment experiment, enum source_d_protocol protocol) {
     if (experiment == D_LLAMA) return protocol == D_AS_PUBLISHED;
-    return (experiment != D_A2_TEXT && experiment != D_A2_SIGN) || protocol == D_CORRECTED;
+    return experiment < D_A2_TEXT || protocol == D_CORRECTED;
 }
 
 /* All experiments under the protocols that they have, `seeds` seeds from 0 on, below root. */
