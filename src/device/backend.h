@@ -82,6 +82,7 @@ struct router_shape {
     float temperature; /* logits are divided by it before softmax or sigmoid */
     bool renormalize;  /* weights divided by (their sum over the K chosen + renormalize_eps) */
     float renormalize_eps;
+    float weight_scale; /* multiplies the weights in the end (DeepSeek-V3's routed scaling factor) */
 };
 
 /* In which order the slots of an over-full expert lose their place. */
@@ -287,10 +288,10 @@ struct backend {
      * ------------------------------------------------------------------------------------- */
     /* logits = x w^T / temperature in fp32 (w [E, D] act), prob [rows, E] = softmax or sigmoid of them;
      * index [rows, K] = the K largest of prob + select_bias [E] (NULL = 0; ties: lowest expert first), in
-     * descending order; weight [rows, K] = prob at index, renormalised if asked. logits is kept for z-loss
-     * and backward. Statistics: load [E] = slots that chose e (before any drop); prob_mass [E] = sum over
-     * rows of prob / sum_e prob; entropy [1] = sum over rows of -sum_e p ln p of the same normalised p; z [1]
-     * = sum over rows of (log sum_e exp logits)^2. Statistics are overwritten. */
+     * descending order; weight [rows, K] = prob at index, renormalised if asked, times weight_scale. logits
+     * is kept for z-loss and backward. Statistics: load [E] = slots that chose e (before any drop); prob_mass
+     * [E] = sum over rows of prob / sum_e prob; entropy [1] = sum over rows of -sum_e p ln p of the same
+     * normalised p; z [1] = sum over rows of (log sum_e exp logits)^2. Statistics are overwritten. */
     void (*router_forward)(struct device *dev, float *logits, float *prob, int32_t *index, float *weight,
                            int32_t *load, float *prob_mass, float *entropy, float *z, const act_t *x,
                            const act_t *w, const float *select_bias, const struct router_shape *shape);

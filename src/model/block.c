@@ -42,6 +42,7 @@ static struct moe_settings moe_settings_of(const struct model_config *model, con
         .router = moe->router == CONFIG_ROUTER_SIGMOID ? ROUTER_SIGMOID : ROUTER_SOFTMAX,
         .renormalize = moe->renormalize && (moe->num_active_experts > 1 || moe->renormalize_top1),
         .renormalize_eps = (float)moe->renormalize_eps,
+        .weight_scale = moe->routed_scaling_factor > 0 ? (float)moe->routed_scaling_factor : 1.0f,
         .capacity_factor = moe->capacity_factor,
         .policy = policies[moe->drop_policy],
         .z_coeff = (float)moe->z_coeff,

@@ -105,6 +105,7 @@ static struct router_shape router_shape_of(const struct moe *m, const struct nn_
         .temperature = routing->temperature,
         .renormalize = m->set.renormalize,
         .renormalize_eps = m->set.renormalize_eps,
+        .weight_scale = m->set.weight_scale,
     };
 }
 

@@ -18,7 +18,7 @@ struct moe_settings {
     uint32_t site;
     enum router_kind router;
     bool renormalize;
-    float renormalize_eps;
+    float renormalize_eps, weight_scale;
     double capacity_factor; /* 0 = dropless */
     enum drop_policy policy;
     float z_coeff;      /* router z-loss */

@@ -107,6 +107,8 @@ static const struct config_key keys[] = {
      TEXT("1.0", "", "Learning rate of experts relative to the rest.")},
     {AT(moe.dense_epochs), .type = CONFIG_INT32, RANGE(0, 1000000),
      TEXT("0", "epochs", "Epochs at the start in which every token uses all experts.")},
+    {AT(moe.routed_scaling_factor), .type = CONFIG_FLOAT, RANGE(0, 1e6), .open = CONFIG_ABOVE_MIN,
+     .silent = true, TEXT("1.0", "", "Multiplies the combine weights of routed experts.")},
     {AT(moe.bias_rule), .type = CONFIG_ENUM, WORDS("sign", "proportional", "proportional_e"), .silent = true,
      TEXT("sign", "", "How load f moves the bias: gamma sign(1/E - f), gamma (1/E - f), or E times that.")},
     {AT(moe.bias_counts_eval), .type = CONFIG_BOOL, .silent = true,

@@ -165,8 +165,9 @@ static void run_cases(const char *file, struct moe_settings settings) {
 
 static void olmoe_block(void **state) {
     (void)state;
-    run_cases("moe_block_olmoe",
-              (struct moe_settings){.activation = ACTIVATION_SWIGLU, .router = ROUTER_SOFTMAX});
+    run_cases("moe_block_olmoe", (struct moe_settings){.activation = ACTIVATION_SWIGLU,
+                                                       .router = ROUTER_SOFTMAX,
+                                                       .weight_scale = 1.0f});
 }
 
 static void deepseek_v3_block(void **state) {
@@ -174,7 +175,8 @@ static void deepseek_v3_block(void **state) {
     run_cases("moe_block_deepseek", (struct moe_settings){.activation = ACTIVATION_SWIGLU,
                                                           .router = ROUTER_SIGMOID,
                                                           .shared = 2,
-                                                          .renormalize_eps = 1e-20f});
+                                                          .renormalize_eps = 1e-20f,
+                                                          .weight_scale = 1.0f});
 }
 
 /* Routers of several layers and nothing else, for the balance loss over all of them. */
@@ -204,6 +206,7 @@ static void open_routers(struct routers *r, const char *device, int32_t top_k) {
         .top_k = top_k,
         .kind = ROUTER_SOFTMAX,
         .temperature = 1,
+        .weight_scale = 1,
     };
     const int64_t rows = r->shape.rows, experts = r->shape.experts;
     for (int l = 0; l < BALANCE_LAYERS; l++) {

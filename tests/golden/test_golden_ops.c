@@ -172,6 +172,7 @@ static void router(struct golden *g, const char *n, enum router_kind kind, float
         .temperature = temperature,
         .renormalize = renormalize,
         .renormalize_eps = renormalize_eps,
+        .weight_scale = 1.0f,
     };
     const int64_t cells = shape.rows * shape.experts, slots = shape.rows * shape.top_k;
     void *x = golden_upload(g, n, "x"), *w = golden_upload(g, n, "w"), *bias = golden_upload(g, n, "bias");

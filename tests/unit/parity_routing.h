@@ -15,7 +15,7 @@ struct router_case {
 };
 
 #define ROUTER(rows, d, e, k, kind, temperature, renormalize, eps)                                           \
-    { (rows), (d), (e), (k), (kind), (temperature), (renormalize), (eps) }
+    { (rows), (d), (e), (k), (kind), (temperature), (renormalize), (eps), (eps) > 0 ? 2.5f : 1.0f }
 
 static const struct router_case router_cases[] = {
     {ROUTER(1, 8, 1, 1, ROUTER_SOFTMAX, 1.0f, false, 0.0f), false, false, 1.0f, false, 0.0f, true},

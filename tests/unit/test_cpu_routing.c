@@ -86,7 +86,7 @@ static double exact_weight(const struct router_shape *s, const struct exact_row 
         for (int32_t j = 0; j < s->top_k; j++)
             divisor += row->prob[index[j]];
     }
-    return row->prob[index[k]] / divisor;
+    return row->prob[index[k]] / divisor * (double)s->weight_scale;
 }
 
 static double *in_double(const float *x, int64_t n) {
@@ -169,12 +169,17 @@ static void check_router_forward(struct device *dev, struct router_shape s, bool
 }
 
 static const struct router_shape shapes[] = {
-    {1, 1, 1, 1, ROUTER_SOFTMAX, 1.0f, false, 0.0f},     {9, 7, 6, 1, ROUTER_SOFTMAX, 0.5f, false, 0.0f},
-    {13, 5, 8, 2, ROUTER_SOFTMAX, 1.0f, true, 0.0f},     {11, 16, 5, 3, ROUTER_SOFTMAX, 0.7f, true, 1e-2f},
-    {17, 9, 7, 7, ROUTER_SOFTMAX, 1.3f, true, 1e-9f},    {7, 6, 9, 4, ROUTER_SOFTMAX, 1.0f, false, 0.0f},
-    {9, 7, 6, 1, ROUTER_SIGMOID, 1.0f, false, 0.0f},     {19, 8, 33, 4, ROUTER_SIGMOID, 0.6f, true, 1e-9f},
-    {6, 130, 3, 2, ROUTER_SIGMOID, 1.0f, false, 0.0f},   {5, 11, 64, 8, ROUTER_SIGMOID, 1.5f, true, 0.05f},
-    {1100, 24, 12, 3, ROUTER_SOFTMAX, 0.8f, true, 0.0f},
+    {1, 1, 1, 1, ROUTER_SOFTMAX, 1.0f, false, 0.0f, 1.0f},
+    {9, 7, 6, 1, ROUTER_SOFTMAX, 0.5f, false, 0.0f, 2.5f},
+    {13, 5, 8, 2, ROUTER_SOFTMAX, 1.0f, true, 0.0f, 1.0f},
+    {11, 16, 5, 3, ROUTER_SOFTMAX, 0.7f, true, 1e-2f, 2.5f},
+    {17, 9, 7, 7, ROUTER_SOFTMAX, 1.3f, true, 1e-9f, 1.0f},
+    {7, 6, 9, 4, ROUTER_SOFTMAX, 1.0f, false, 0.0f, 2.5f},
+    {9, 7, 6, 1, ROUTER_SIGMOID, 1.0f, false, 0.0f, 1.0f},
+    {19, 8, 33, 4, ROUTER_SIGMOID, 0.6f, true, 1e-9f, 2.5f},
+    {6, 130, 3, 2, ROUTER_SIGMOID, 1.0f, false, 0.0f, 1.0f},
+    {5, 11, 64, 8, ROUTER_SIGMOID, 1.5f, true, 0.05f, 2.5f},
+    {1100, 24, 12, 3, ROUTER_SOFTMAX, 0.8f, true, 0.0f, 1.0f},
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
@@ -192,7 +197,7 @@ static void ties_go_to_the_lowest_expert(void **state) {
     (void)state;
     struct device *dev = open_cpu(1);
     struct router_data d =
-        router_data_make((struct router_shape){6, 4, 8, 3, ROUTER_SOFTMAX, 1.0f, true, 0.0f}, false);
+        router_data_make((struct router_shape){6, 4, 8, 3, ROUTER_SOFTMAX, 1.0f, true, 0.0f, 1.0f}, false);
     memset(d.w, 0, 8 * 4 * sizeof *d.w);
     router_forward(dev, &d);
     for (int64_t r = 0; r < 6; r++) {
@@ -211,7 +216,7 @@ static void extreme_logits_stay_finite_and_nan_stays_in_range(void **state) {
     (void)state;
     struct device *dev = open_cpu(1);
     for (int kind = ROUTER_SOFTMAX; kind <= ROUTER_SIGMOID; kind++) {
-        const struct router_shape s = {2, 1, 4, 2, (enum router_kind)kind, 1.0f, true, 1e-20f};
+        const struct router_shape s = {2, 1, 4, 2, (enum router_kind)kind, 1.0f, true, 1e-20f, 1.0f};
         struct router_data d = router_data_make(s, false);
         memcpy(d.w, (float[4]){1.0f, -1.0f, 0.5f, 0.0f}, 4 * sizeof *d.w);
         d.x[0] = 1000.0f, d.x[1] = -1000.0f;
@@ -287,7 +292,7 @@ static void a_renormalised_single_expert_gets_only_the_eps_gradient(void **state
     struct device *dev = open_cpu(1);
     const double eps = (double)1e-9f;
     struct router_data d =
-        router_data_make((struct router_shape){R, 6, E, 1, ROUTER_SIGMOID, 1.0f, true, 1e-9f}, false);
+        router_data_make((struct router_shape){R, 6, E, 1, ROUTER_SIGMOID, 1.0f, true, 1e-9f, 1.0f}, false);
     free(d.prob_grad), d.prob_grad = NULL;
     router_forward(dev, &d);
     router_backward(dev, &d, 0.0f);
@@ -504,7 +509,7 @@ static void compare_runs(const struct router_data *a, const struct router_data *
 
 static void any_number_of_threads_gives_the_same_bits(void **state) {
     (void)state;
-    const struct router_shape s = {3001, 200, 24, 6, ROUTER_SOFTMAX, 0.9f, true, 1e-9f};
+    const struct router_shape s = {3001, 200, 24, 6, ROUTER_SOFTMAX, 0.9f, true, 1e-9f, 2.5f};
     const struct route_shape r = {3001, 24, 6, 700, DROP_BY_WEIGHT};
     struct router_data first = {0};
     struct route_data sorted = {0};

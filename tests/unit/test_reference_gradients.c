@@ -391,9 +391,9 @@ static void router_gradient(void **state) {
     };
     for (int i = 0; i < COUNT(cases); i++) {
         const struct router_gradient_case *c = &cases[i];
-        struct router_problem p = {
-            .shape = {R_ROWS, R_HIDDEN, R_EXPERTS, c->top_k, c->kind, c->temperature, c->renormalize, c->eps},
-            .z_grad = c->z};
+        struct router_problem p = {.shape = {R_ROWS, R_HIDDEN, R_EXPERTS, c->top_k, c->kind, c->temperature,
+                                             c->renormalize, c->eps, 1.7f},
+                                   .z_grad = c->z};
         struct router_outputs o;
         double dx[R_ROWS * R_HIDDEN] = {0}, dw[R_EXPERTS * R_HIDDEN] = {0}, dlogits[R_ROWS * R_EXPERTS];
         fill(p.x, COUNT(p.x), 28);

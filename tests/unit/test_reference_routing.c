@@ -53,8 +53,8 @@ static struct router_result route_rows(struct device *dev, const float *logits, 
 
 static void equal_logits_give_uniform_statistics_and_the_lowest_expert(void **state) {
     const float logits[ROWS * EXPERTS] = {0};
-    const struct router_result o =
-        route_rows(*state, logits, NULL, (struct router_shape){.top_k = 2, .temperature = 1.0f});
+    const struct router_result o = route_rows(
+        *state, logits, NULL, (struct router_shape){.top_k = 2, .temperature = 1.0f, .weight_scale = 1.0f});
     for (int r = 0; r < ROWS; r++) {
         assert_int_equal(o.index[2 * r], 0);
         assert_int_equal(o.index[2 * r + 1], 1);
@@ -71,7 +71,8 @@ static void equal_logits_give_uniform_statistics_and_the_lowest_expert(void **st
 static void temperature_divides_logits_and_weights_renormalise(void **state) {
     const float l2 = 0.69314718f, l4 = 2.0f * l2; /* probabilities 1 : 4 : 16 : 1 at temperature 1/2 */
     const float logits[ROWS * EXPERTS] = {0, l2, l4, 0, l4, l2, 0, 0, 0, 0, 0, 0};
-    const struct router_shape shape = {.top_k = 2, .temperature = 0.5f, .renormalize = true};
+    const struct router_shape shape = {
+        .top_k = 2, .temperature = 0.5f, .renormalize = true, .weight_scale = 1.0f};
     const struct router_result o = route_rows(*state, logits, NULL, shape);
     assert_true(fabsf(o.prob[2] - 16.0f / 22.0f) < 1e-6f);
     assert_int_equal(o.index[0], 2);
@@ -84,7 +85,8 @@ static void temperature_divides_logits_and_weights_renormalise(void **state) {
 static void selection_bias_moves_the_choice_but_not_the_weight(void **state) {
     const float logits[ROWS * EXPERTS] = {0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, -3};
     const float bias[EXPERTS] = {0.0f, 0.0f, 0.1f, 0.3f};
-    const struct router_shape shape = {.top_k = 1, .temperature = 1.0f, .kind = ROUTER_SIGMOID};
+    const struct router_shape shape = {
+        .top_k = 1, .temperature = 1.0f, .kind = ROUTER_SIGMOID, .weight_scale = 1.0f};
     const struct router_result o = route_rows(*state, logits, bias, shape);
     assert_int_equal(o.index[0], 3);
     assert_true(o.weight[0] == 0.5f);

@@ -120,7 +120,7 @@ static void weight_row(float *weight, const float *prob, const int32_t *index,
         divisor = sum + shape->renormalize_eps;
     }
     for (int32_t k = 0; k < shape->top_k; k++)
-        weight[k] = prob[index[k]] / divisor;
+        weight[k] = prob[index[k]] / divisor * shape->weight_scale;
 }
 
 /* ---- forward
@@ -192,13 +192,14 @@ void cpu_router_forward(struct device *dev, float *logits, float *prob, int32_t 
 
 /* dprob += gradient through the combine weights. Renormalised, with P = sum p and s = P + eps:
  *   d/dp_k = (P (dw_k - mean) + eps dw_k) / s^2,  mean = sum p_j dw_j / P,
- * where the mean is taken about dw_0, so that one expert, or equal gradients, leave exactly the eps term. */
+ * times weight_scale, where the mean is taken about dw_0, so that one expert, or equal gradients, leave
+ * exactly the eps term. */
 static void weight_gradient(float *dprob, const float *dweight, const float *prob, const int32_t *index,
                             const struct router_shape *shape) {
     const int32_t top_k = shape->top_k;
     if (!shape->renormalize) {
         for (int32_t k = 0; k < top_k; k++)
-            dprob[index[k]] += dweight[k];
+            dprob[index[k]] += dweight[k] * shape->weight_scale;
         return;
     }
     double total = 0.0, moment = 0.0;
@@ -209,7 +210,8 @@ static void weight_gradient(float *dprob, const float *dweight, const float *pro
     const double eps = (double)shape->renormalize_eps, s = total + eps;
     for (int32_t k = 0; k < top_k; k++) {
         const double centred = ((double)dweight[k] - (double)dweight[0]) * total - moment;
-        dprob[index[k]] += (float)((centred + eps * (double)dweight[k]) / (s * s));
+        dprob[index[k]] +=
+            (float)((centred + eps * (double)dweight[k]) / (s * s) * (double)shape->weight_scale);
     }
 }
 
