@@ -3,8 +3,9 @@
 
 #include "model/huggingface_internal.h"
 
-#define LARGEST_EPS 1e-6 /* of renormalisation: guards against a division by zero, which those classes omit  \
-                          */
+#define LARGEST_EPS                                                                                          \
+    1e-6 /* of renormalisation: guards against a division by zero, which those classes omit                  \
+          */
 
 static const struct {
     const char *class_name, *model_type;
@@ -27,6 +28,10 @@ const char *hf_model_type(enum huggingface_class kind) {
 
 static bool weights_renormalise(const struct moe_config *moe) {
     return moe->renormalize && (moe->num_active_experts > 1 || moe->renormalize_top1);
+}
+
+static double scaling_factor(const struct moe_config *moe) {
+    return moe->routed_scaling_factor > 0 ? moe->routed_scaling_factor : 1.0;
 }
 
 static bool has_selection_bias(const struct weights *w) {
@@ -86,6 +91,9 @@ static moe_status check_moe(const struct weights *w, moe_err *err) {
     refuse_if(weights_renormalise(moe) && moe->renormalize_eps > LARGEST_EPS,
               "moe.renormalize_eps = %g; its classes divide by the sum alone, which is the same up to %g",
               moe->renormalize_eps, LARGEST_EPS);
+    refuse_if(moe->router == CONFIG_ROUTER_SOFTMAX && scaling_factor(moe) != 1.0,
+              "moe.routed_scaling_factor = %g with moe.router = softmax; Mixtral and Qwen2Moe have 1",
+              scaling_factor(moe));
     refuse_if(moe->router == CONFIG_ROUTER_SOFTMAX && has_selection_bias(w),
               "moe.router = softmax with a selection bias learned by moe.lb_gamma; its one class with such a "
               "bias and this attention (Glm4Moe) has a sigmoid router");
@@ -199,7 +207,7 @@ static void put_moe(struct writer *out, enum huggingface_class kind, const struc
         put(out, "first_k_dense_replace", json_integer(w->model.num_hidden_layers - moe->num_layers));
         put(out, "n_group", json_integer(1));
         put(out, "topk_group", json_integer(1));
-        put(out, "routed_scaling_factor", json_real(1.0));
+        put(out, "routed_scaling_factor", json_real(scaling_factor(moe)));
         put(out, "use_qk_norm", json_false());
         put(out, "partial_rotary_factor", json_real(1.0)); /* before release 5 */
         put(out, "num_nextn_predict_layers", json_integer(0));

@@ -207,17 +207,17 @@ static void read_qwen2_moe(struct reader *r, int32_t layers, struct moe_config *
 
 static void read_glm4_moe(struct reader *r, int32_t layers, struct moe_config *moe) {
     const bool normalised = truth(r, "use_qk_norm", false);
-    const double scale = number(r, "routed_scaling_factor", 1.0);
     const int32_t groups = integer(r, "n_group", 1, 1 << 12, 1);
     refuse_if(r, normalised, "%s: use_qk_norm = true: normalised queries and keys are not available",
               r->path);
-    refuse_if(r, scale != 1.0, "%s: routed_scaling_factor = %g: only 1 is available", r->path, scale);
     refuse_if(r, integer(r, "topk_group", 1, 1 << 12, 1) < groups,
               "%s: topk_group < n_group: routing within groups is not available", r->path);
     moe->num_experts = integer(r, "n_routed_experts", 2, 1 << 12, 0);
     moe->intermediate_size = integer(r, "moe_intermediate_size", 1, WIDTH_MAX, 0);
     moe->num_shared_experts = integer(r, "n_shared_experts", 0, 1 << 12, 0);
     moe->router = CONFIG_ROUTER_SIGMOID;
+    moe->routed_scaling_factor = number(r, "routed_scaling_factor", 1.0);
+    if (!(moe->routed_scaling_factor > 0)) fail_type(r, "routed_scaling_factor", "above 0");
     moe->renormalize = truth(r, "norm_topk_prob", true);
     moe->renormalize_eps = 1e-20; /* as the class adds it */
     set_all_layers(moe, integer(r, "first_k_dense_replace", 0, MODEL_MAX_LAYERS, 1), layers);
@@ -228,6 +228,7 @@ static void read_moe(struct reader *r, enum huggingface_class kind, const struct
     *moe = (struct moe_config){.num_experts = 1,
                                .num_active_experts = 1,
                                .intermediate_size = m->intermediate_size,
+                               .routed_scaling_factor = 1,
                                .temperature_start = 1,
                                .temperature_end = 1,
                                .expert_lr_scale = 1};

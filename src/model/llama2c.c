@@ -98,6 +98,7 @@ moe_status llama2c_config(const char *path, struct model_config *out_model, stru
     *out_moe = (struct moe_config){.num_experts = 1,
                                    .num_active_experts = 1,
                                    .intermediate_size = s.h.hidden_dim,
+                                   .routed_scaling_factor = 1,
                                    .temperature_start = 1,
                                    .temperature_end = 1,
                                    .expert_lr_scale = 1};

@@ -41,6 +41,7 @@ MODELS = {  # name: class of the configuration, class of the model, options, typ
     "glm4_moe": (transformers.Glm4MoeConfig, transformers.Glm4MoeForCausalLM,
                  {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 5, "n_shared_experts": 1,
                   "first_k_dense_replace": 1, "partial_rotary_factor": 1.0, "norm_topk_prob": True,
+                  "routed_scaling_factor": 1.5,
                   "num_nextn_predict_layers": 0}, torch.float32),
 }
 

@@ -44,6 +44,7 @@ static inline struct moe_config fixture_moe(enum router_name router, int32_t fir
                              .router = router,
                              .renormalize = true,
                              .renormalize_top1 = true,
+                             .routed_scaling_factor = 1,
                              .temperature_start = 1,
                              .temperature_end = 1,
                              .expert_lr_scale = 1};

@@ -70,6 +70,7 @@ static void round_trip(const struct model_config *model, const struct moe_config
     if (moe->num_layers > 0) assert_int_equal(again->moe.renormalize, moe->renormalize);
     assert_memory_equal(again->moe.layers, moe->layers, sizeof moe->layers);
     assert_true(again->model.norm_eps == model->norm_eps && again->model.rope_theta == model->rope_theta);
+    assert_true(again->moe.routed_scaling_factor == moe->routed_scaling_factor);
     assert_int_equal(again->model.head_dim, model->head_dim);
     weights_free(w);
     weights_free(again);
@@ -121,6 +122,7 @@ static void sigmoid_routers(void **state) {
     struct moe_config raw = fixture_moe(CONFIG_ROUTER_SIGMOID, 0, 1);
     raw.renormalize = raw.renormalize_top1 = false;
     raw.num_active_experts = 1;
+    raw.routed_scaling_factor = 2.5;
     model.attention_bias = true;
     round_trip(&model, &raw, HF_GLM4_MOE);
 }
@@ -190,6 +192,9 @@ static void models_that_no_class_expresses(void **state) {
     refused(&model, &moe, "blocks.0.attention.out.bias");
     moe.layers[0] = 0, moe.layers[1] = 2, moe.num_layers = 2;
     refused(&good, &moe, "moe.layers");
+    moe = fixture_moe(CONFIG_ROUTER_SOFTMAX, 0, 0);
+    moe.routed_scaling_factor = 1.5;
+    refused(&good, &moe, "moe.routed_scaling_factor");
     moe = fixture_moe(CONFIG_ROUTER_SIGMOID, 0, 0);
     moe.renormalize_eps = 1e-3;
     refused(&good, &moe, "moe.renormalize_eps");
@@ -328,7 +333,7 @@ static void keys_of_moe_classes(void **state) {
     folder_open(&f, &moe);
     folder_expect(&f, MOE_OK, NULL);
     folder_expect_key(&f, "use_qk_norm", "true", MOE_ENOTSUP, "use_qk_norm");
-    folder_expect_key(&f, "routed_scaling_factor", "2.5", MOE_ENOTSUP, "routed_scaling_factor");
+    folder_expect_key(&f, "routed_scaling_factor", "0", MOE_EFORMAT, "routed_scaling_factor");
     folder_expect_key(&f, "n_group", "2", MOE_ENOTSUP, "n_group");
     folder_expect_key(&f, "n_routed_experts", "1", MOE_EFORMAT, "n_routed_experts");
     folder_expect_key(&f, "n_routed_experts", "6", MOE_ENOTFOUND, "mlp.experts.5");
