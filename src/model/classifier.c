@@ -99,6 +99,8 @@ moe_status classifier_create(const struct classifier_config *config, const struc
     } else if (config->kind == CLASSIFIER_FLAT) {
         moe_try(gating_create_host(&c->parts.gate, err));
     }
+    moe_try(routing_create(&c->routing, classifier_levels(c),
+                           config->kind == CLASSIFIER_DENSE ? 0 : config->experts, err));
     moe_try(params_allocate(&c->parts.params, dev, limits->training, err));
     moe_try(plan_memory(c, err));
     c->host_correct = malloc((size_t)limits->max_batch * sizeof *c->host_correct);
@@ -114,6 +116,7 @@ out:
 void classifier_destroy(struct classifier *c) {
     if (c == NULL) return;
     classifier_parts_free(&c->parts);
+    routing_free(&c->routing);
     c->dev->ops->release(c->dev, c->kept_block);
     c->dev->ops->release(c->dev, c->scratch_block);
     free(c->host_correct);
@@ -135,6 +138,10 @@ struct params *classifier_params(struct classifier *c) {
 
 const struct classifier_counts *classifier_counts_of(const struct classifier *c) {
     return &c->counts;
+}
+
+struct routing *classifier_routing(struct classifier *c) {
+    return &c->routing;
 }
 
 struct classifier_controls *classifier_controls(struct classifier *c) {
@@ -216,6 +223,19 @@ static void backward(struct classifier *c, const struct nn_pass *pass) {
                         NULL);
 }
 
+/* Statistics of all levels as a decoder's: every level has as many rows of the batch. */
+static void publish_routing(struct classifier *c, int64_t rows) {
+    struct routing_host *host = &c->routing.host;
+    for (int32_t l = 0; l < c->routing.layers; l++) {
+        const size_t at = (size_t)l * (size_t)c->routing.experts;
+        struct classifier_level level;
+        classifier_level_of(c, (enum gate_level)l, &level);
+        memcpy(host->load + at, level.chosen, (size_t)level.n * sizeof *host->load);
+        memcpy(host->prob_mass + at, level.mass, (size_t)level.n * sizeof *host->prob_mass);
+        host->entropy[l] = (float)(level.router_entropy * (double)rows);
+    }
+}
+
 /* Reads the gates' statistics, makes the balance losses of them and, for backward, their derivatives. */
 static void balance(struct classifier *c, double weight, struct classifier_loss *loss) {
     const struct gate_loss_settings settings = {c->controls.w_importance, c->controls.w_load};
@@ -228,6 +248,7 @@ static void balance(struct classifier *c, double weight, struct classifier_loss 
         loss->level[LEVEL_EXPERTS] = gating_loss(&c->parts.gate, &settings, weight);
     }
     loss->aux = loss->level[LEVEL_EXPERTS].aux + loss->level[LEVEL_GROUPS].aux;
+    publish_routing(c, c->last_batch);
 }
 
 /* Loss and hits of the batch, per image and summed; the gradient too if d_mixed is not NULL. */

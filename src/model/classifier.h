@@ -5,6 +5,7 @@
 
 #include "nn/hierarchy.h"
 #include "nn/mixture.h"
+#include "nn/routing.h"
 
 struct classifier;
 
@@ -125,6 +126,10 @@ struct classifier_level {
     const float *load;                   /* see GATE_LOAD of device/backend.h */
     double gate_entropy, router_entropy; /* means per visited gate, nats: of the gates; of softmax(clean) */
 };
+/* The same in the form of a decoder's statistics, host only: layers = levels (as enum gate_level), experts =
+ * the most that a level has; load = chosen, prob_mass = mass, entropy = sum over images of the mean router
+ * entropy; 0 where a level has no such expert. Its controls and device memory are not used. */
+struct routing *classifier_routing(struct classifier *c);
 /* Levels of the model: 0 (dense), 1 (flat) or 2. */
 int32_t classifier_levels(const struct classifier *c);
 void classifier_level_of(const struct classifier *c, enum gate_level level,

@@ -21,6 +21,7 @@ struct classifier {
     struct classifier_counts counts;
     struct classifier_parts parts;
     struct device *dev;
+    struct routing routing;           /* host statistics of all levels */
     int64_t last_batch;               /* images of the last batch */
     void *kept_block, *scratch_block; /* device memory */
     act_t *images;                    /* [B, D] */

@@ -374,6 +374,13 @@ static void statistics_add_up(void **state) {
     assert_int_equal(total_of(level.first, 10), 2 * BATCH);
     assert_true(fabs(sum_of(level.mass, 10) - BATCH) < 1e-4 * BATCH);
     assert_true(fabs(sum_of(level.importance, 10) - 2 * BATCH) < 1e-4 * BATCH);
+    const struct routing *routing = classifier_routing(s.c);
+    assert_int_equal(routing->layers, 2);
+    assert_int_equal(routing->experts, 10);
+    assert_memory_equal(routing->host.load, level.chosen, 10 * sizeof(int32_t));
+    assert_memory_equal(routing->host.load + 10, visits, sizeof visits);
+    assert_int_equal(total_of(routing->host.load + 15, 5), 0);
+    assert_true(fabs((double)routing->host.entropy[0] - level.router_entropy * BATCH) < 1e-4);
     subject_close(&s);
     subject_open(&s, gshard, 1);
     train(&s, &batch);
