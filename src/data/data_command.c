@@ -6,14 +6,18 @@
 #include <unistd.h>
 
 #include "core/file.h"
+#include "data/image_generator.h"
 #include "data/stories.h"
 #include "data/tokenizer_train.h"
 
 struct arguments {
     const char *names[TOKENIZER_TRAIN_MAX_FILES + 1]; /* "train" and its files are the most */
     int num_names;
-    const char *folder, *base_url;
-    struct data_stories stories;
+    const char *folder, *base_url, *out, *domain;
+    uint64_t seed;
+    int64_t count; /* -1 = not given */
+    bool force;
+    enum image_split split;
     struct tokenizer_training training;
 };
 
@@ -48,20 +52,32 @@ void data_list(const char *folder, FILE *out) {
     fprintf(out, "\nFolder: %s. `moe data info NAME` tells more, `moe data fetch NAME` downloads.\n", folder);
 }
 
+static void print_file(const struct data_file *f, const char *folder, FILE *out) {
+    fprintf(out, "\n%s (%s)\n", f->name, presence(folder, f));
+    if (f->archive == NULL)
+        fprintf(out, "  from    %s\n", f->url);
+    else
+        fprintf(out, "  from    %s in %s\n", f->member, f->archive->name);
+    if (f->prefix) fprintf(out, "  part    the first %lld bytes of it\n", (long long)f->bytes);
+    if (f->bytes > 0) fprintf(out, "  bytes   %lld\n", (long long)f->bytes);
+    if (f->sha256 != NULL) fprintf(out, "  sha256  %s\n", f->sha256);
+    if (f->md5 != NULL) fprintf(out, "  md5     %s\n", f->md5);
+}
+
 moe_status data_info(const char *name, const char *folder, FILE *out, moe_err *err) {
     moe_status status = MOE_OK;
     const struct data_set *set = NULL;
+    const struct data_file *archive = NULL;
     moe_try(registry_find(name, &set, err));
     fprintf(out, "%s: %s\nhomepage  %s\nlicence   %s\ncite      %s\n", set->name, set->title, set->homepage,
             set->licence, set->citation);
     if (set->note != NULL) fprintf(out, "note      %s\n", set->note);
     for (int32_t i = 0; i < set->num_files; i++) {
-        const struct data_file *f = &set->files[i];
-        fprintf(out, "\n%s (%s)\n  from    %s\n", f->name, presence(folder, f), f->url);
-        if (f->prefix) fprintf(out, "  part    the first %lld bytes of it\n", (long long)f->bytes);
-        if (f->bytes > 0) fprintf(out, "  bytes   %lld\n", (long long)f->bytes);
-        if (f->sha256 != NULL) fprintf(out, "  sha256  %s\n", f->sha256);
-        if (f->md5 != NULL) fprintf(out, "  md5     %s\n", f->md5);
+        if (set->files[i].archive != NULL && set->files[i].archive != archive) {
+            archive = set->files[i].archive;
+            print_file(archive, folder, out);
+        }
+        print_file(&set->files[i], folder, out);
     }
 out:
     return status;
@@ -69,12 +85,14 @@ out:
 
 moe_status data_fetch(const struct data_set *set, const struct fetch_options *options, FILE *out,
                       moe_err *err) {
+    static const char *const how[] = {[FETCH_DOWNLOADED] = "downloaded",
+                                      [FETCH_ALREADY_THERE] = "already there",
+                                      [FETCH_UNPACKED] = "unpacked"};
     moe_status status = MOE_OK;
     for (int32_t i = 0; i < set->num_files; i++) {
         enum fetch_result result = FETCH_DOWNLOADED;
         moe_try(fetch_file(&set->files[i], options, &result, err));
-        fprintf(out, "%s/%s: %s\n", options->folder, set->files[i].name,
-                result == FETCH_DOWNLOADED ? "downloaded, checksum right" : "already there, checksum right");
+        fprintf(out, "%s/%s: %s, checksum right\n", options->folder, set->files[i].name, how[result]);
         fflush(out);
     }
     if (set->note != NULL) fprintf(out, "%s: %s\n", set->name, set->note);
@@ -138,6 +156,25 @@ out:
     return status;
 }
 
+moe_status data_images(const struct data_images *what, FILE *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    char sha256[HASH_SHA256_HEX];
+    moe_check(what->path != NULL, err, MOE_EUSAGE, "--out is missing: the file to write");
+    moe_check(what->count > 0, err, MOE_EUSAGE, "--count 0: at least one image is expected");
+    moe_check(what->force || !file_exists(what->path), err, MOE_EEXIST,
+              "%s is there already; --force replaces it", what->path);
+    moe_try(image_generator_write(what->seed, what->split, what->count, what->path, err));
+    moe_try(hash_sha256_file(what->path, sha256, NULL, err));
+    fprintf(out, "%s: %lld images of %d bytes, SHA-256 %s\n", what->path, (long long)what->count,
+            IMAGE_RECORD, sha256);
+    for (int i = 0; i < IMAGE_CLASSES; i++) {
+        fprintf(out, "%s%d %s", i == 0 ? "classes: " : ", ", i, image_generator_class(i));
+    }
+    fprintf(out, "\n");
+out:
+    return status;
+}
+
 static moe_status parse_number(const char *option, const char *text, long long most, long long *out,
                                moe_err *err) {
     moe_status status = MOE_OK;
@@ -158,18 +195,22 @@ static moe_status parse_option(const char *option, const char *value, struct arg
     } else if (strcmp(option, "--base-url") == 0) {
         a->base_url = value;
     } else if (strcmp(option, "--domain") == 0) {
-        a->stories.domain = value;
+        a->domain = value;
     } else if (strcmp(option, "--seed") == 0) {
         moe_try(parse_number(option, value, INT64_MAX, &number, err));
-        a->stories.seed = (uint64_t)number;
+        a->seed = (uint64_t)number;
     } else if (strcmp(option, "--count") == 0) {
         moe_try(parse_number(option, value, 1000000, &number, err));
-        a->stories.count = (int32_t)number;
+        a->count = number;
     } else if (strcmp(option, "--vocab") == 0) {
         moe_try(parse_number(option, value, 1000000, &number, err));
         a->training.vocab_size = (int32_t)number;
     } else if (strcmp(option, "--out") == 0) {
-        a->training.out = value;
+        a->out = value;
+    } else if (strcmp(option, "--split") == 0) {
+        a->split = strcmp(value, "test") == 0 ? IMAGE_TEST : IMAGE_TRAIN;
+        moe_check(a->split == IMAGE_TEST || strcmp(value, "train") == 0, err, MOE_EUSAGE,
+                  "--split '%s': train or test is expected", value);
     } else if (strcmp(option, "--type") == 0) {
         a->training.unigram = strcmp(value, "unigram") == 0;
         moe_check(a->training.unigram || strcmp(value, "bpe") == 0, err, MOE_EUSAGE,
@@ -186,7 +227,7 @@ static bool parse_flag(const char *argument, struct arguments *a) {
     if (strcmp(argument, "--lower") == 0)
         a->training.lower = true;
     else if (strcmp(argument, "--force") == 0)
-        a->training.force = true;
+        a->force = true;
     else
         return false;
     return true;
@@ -244,6 +285,8 @@ static moe_status run_tokenizer(struct arguments *a, FILE *out, moe_err *err) {
     moe_check(a->num_names > 0 && strcmp(a->names[0], "train") == 0, err, MOE_EUSAGE,
               "`moe data tokenizer train FILE...` is expected; see `moe data --help`");
     moe_check(a->training.vocab_size > 0, err, MOE_EUSAGE, "--vocab is missing: how many pieces");
+    a->training.out = a->out;
+    a->training.force = a->force;
     a->training.num_files = a->num_names - 1;
     memcpy(a->training.files, a->names + 1, (size_t)a->training.num_files * sizeof a->names[0]);
     moe_try(tokenizer_train(&a->training, out, err));
@@ -256,25 +299,28 @@ static const char usage[] =
     "       moe data info NAME [--dir DIR]\n"
     "       moe data fetch NAME... [--dir DIR] [--base-url URL]\n"
     "       moe data stories [--seed N] [--count N] [--domain D]\n"
+    "       moe data images --out FILE [--split train|test] [--seed N] [--count N] [--force]\n"
     "       moe data tokenizer train FILE... --vocab N --out MODEL [--type bpe|unigram] [--lower] "
     "[--force]\n\n"
     "  list     every data set, its files, and which of them are there\n"
     "  info     addresses, checksums, licence and citation of one\n"
     "  fetch    download what is missing, check it, continue what was cut off; 'all' is every data set\n"
     "  stories  the embedded story generator: samples and the exact entropy of each domain\n"
+    "  images   pictures of ten classes from the embedded generator, written in CIFAR-10's binary format\n"
     "  tokenizer train\n"
     "           learn a SentencePiece model from text files and write it to MODEL\n\n"
     "  --dir       (or --data-dir) where data sets lie (default: $MOE_DATA_DIR, else data)\n"
     "  --base-url  take the files, as `list` names them, from below this address\n"
+    "  --count     stories of each domain (2), or images (10000)\n"
     "  --vocab     pieces of the model, 3 marks and 256 bytes among them\n"
     "  --type      byte-pair merges (bpe, the default) or a unigram model\n"
     "  --lower     learn from the text with A-Z made a-z, for corpora that are in lower case\n"
-    "  --force     replace a MODEL that is there\n";
+    "  --force     replace a file that is there\n";
 
 moe_status data_command(int argc, char **argv, FILE *out, moe_err *err) {
     moe_status status = MOE_OK;
     const char *folder = getenv("MOE_DATA_DIR");
-    struct arguments a = {.folder = folder != NULL ? folder : "data", .stories = {.count = 2}};
+    struct arguments a = {.folder = folder != NULL ? folder : "data", .count = -1};
     const char *command = argc > 1 ? argv[1] : "";
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -291,12 +337,21 @@ moe_status data_command(int argc, char **argv, FILE *out, moe_err *err) {
     } else if (strcmp(command, "fetch") == 0) {
         moe_try(run_fetch(&a, out, err));
     } else if (strcmp(command, "stories") == 0) {
-        moe_try(data_stories(&a.stories, out, err));
+        const struct data_stories what = {
+            .seed = a.seed, .count = a.count < 0 ? 2 : (int32_t)a.count, .domain = a.domain};
+        moe_try(data_stories(&what, out, err));
+    } else if (strcmp(command, "images") == 0) {
+        const struct data_images what = {.path = a.out,
+                                         .split = a.split,
+                                         .seed = a.seed,
+                                         .count = a.count < 0 ? 10000 : a.count,
+                                         .force = a.force};
+        moe_try(data_images(&what, out, err));
     } else if (strcmp(command, "tokenizer") == 0) {
         moe_try(run_tokenizer(&a, out, err));
     } else {
         moe_check(false, err, MOE_EUSAGE,
-                  "'%s': list, info, fetch, stories or tokenizer is expected; see `moe data --help`",
+                  "'%s': list, info, fetch, stories, images or tokenizer is expected; see `moe data --help`",
                   command);
     }
     moe_check(fflush(out) == 0 && !ferror(out), err, MOE_EIO, "cannot write the output");

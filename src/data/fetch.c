@@ -13,6 +13,7 @@
 
 #include "core/file.h"
 #include "core/hash.h"
+#include "data/archive.h"
 
 enum { DIGEST_TEXT = 2 * EVP_MAX_MD_SIZE + 1 };
 
@@ -112,30 +113,11 @@ out:
     return status;
 }
 
-moe_status fetch_file(const struct data_file *file, const struct fetch_options *options,
-                      enum fetch_result *out_result, moe_err *err) {
+static moe_status download_part(const struct data_file *file, const struct fetch_options *options, int fd,
+                                int64_t had, const char *part, moe_err *err) {
     moe_status status = MOE_OK;
-    int fd = -1;
-    int64_t had = 0;
-    char *path = path_join(options->folder, file->name), *part = NULL;
     char *url = address_of(file, options->base_url);
-    moe_check(path != NULL && url != NULL, err, MOE_ENOMEM, "%s: out of memory", file->name);
-    const size_t part_size = strlen(path) + sizeof ".part";
-    part = malloc(part_size);
-    moe_check(part != NULL, err, MOE_ENOMEM, "%s: out of memory", file->name);
-    snprintf(part, part_size, "%s.part", path);
-    if (file_exists(path)) {
-        *out_result = FETCH_ALREADY_THERE;
-        moe_err why = {0};
-        status = fetch_check(file, path, &why);
-        if (status == MOE_EMISMATCH)
-            status = moe_fail(err, status, "%s; move it away to fetch the registered one", why.message);
-        else if (status != MOE_OK)
-            status = moe_fail(err, status, "%s", why.message);
-        goto out;
-    }
-    moe_try(file_make_parents(path, err));
-    moe_try(open_part(part, &fd, &had, err));
+    moe_check(url != NULL, err, MOE_ENOMEM, "%s: out of memory", file->name);
     const struct download download = {.url = url,
                                       .name = file->name,
                                       .bytes = file->bytes,
@@ -145,12 +127,65 @@ moe_status fetch_file(const struct data_file *file, const struct fetch_options *
                                       .progress = options->progress,
                                       .user = options->user};
     moe_try(fill_part(file, &download, fd, had, part, err));
+out:
+    free(url);
+    return status;
+}
+
+/* Gets the archive, if need be, and the file out of it. What an earlier call left in the .part is no help. */
+static moe_status unpack_part(const struct data_file *file, const struct fetch_options *options, int fd,
+                              const char *part, moe_err *err) {
+    moe_status status = MOE_OK;
+    enum fetch_result result;
+    char *archive = path_join(options->folder, file->archive->name);
+    moe_check(archive != NULL, err, MOE_ENOMEM, "%s: out of memory", file->name);
+    moe_try(fetch_file(file->archive, options, &result, err));
+    moe_check(ftruncate(fd, 0) == 0, err, MOE_EIO, "%s: cannot truncate: %s", part, strerror(errno));
+    moe_try(archive_extract(archive, file->member, fd, part, err));
+    moe_try(fetch_check(file, part, err));
+out:
+    if (status != MOE_OK) unlink(part);
+    free(archive);
+    return status;
+}
+
+/* What is there must be the registered file. */
+static moe_status check_in_place(const struct data_file *file, const char *path, moe_err *err) {
+    moe_err why = {0};
+    const moe_status status = fetch_check(file, path, &why);
+    if (status == MOE_EMISMATCH)
+        return moe_fail(err, status, "%s; move it away to fetch the registered one", why.message);
+    if (status != MOE_OK) return moe_fail(err, status, "%s", why.message);
+    return MOE_OK;
+}
+
+moe_status fetch_file(const struct data_file *file, const struct fetch_options *options,
+                      enum fetch_result *out_result, moe_err *err) {
+    moe_status status = MOE_OK;
+    int fd = -1;
+    int64_t had = 0;
+    char *path = path_join(options->folder, file->name), *part = NULL;
+    moe_check(path != NULL, err, MOE_ENOMEM, "%s: out of memory", file->name);
+    const size_t part_size = strlen(path) + sizeof ".part";
+    part = malloc(part_size);
+    moe_check(part != NULL, err, MOE_ENOMEM, "%s: out of memory", file->name);
+    snprintf(part, part_size, "%s.part", path);
+    if (file_exists(path)) {
+        *out_result = FETCH_ALREADY_THERE;
+        moe_try(check_in_place(file, path, err));
+        goto out;
+    }
+    moe_try(file_make_parents(path, err));
+    moe_try(open_part(part, &fd, &had, err));
+    if (file->archive == NULL)
+        moe_try(download_part(file, options, fd, had, part, err));
+    else
+        moe_try(unpack_part(file, options, fd, part, err));
     moe_try(file_publish(part, path, err));
-    *out_result = FETCH_DOWNLOADED;
+    *out_result = file->archive == NULL ? FETCH_DOWNLOADED : FETCH_UNPACKED;
 out:
     if (fd >= 0) close(fd);
     free(path);
     free(part);
-    free(url);
     return status;
 }

@@ -1,9 +1,10 @@
-/* fetch.h - gets a registered file: download, check, put into its place.
+/* fetch.h - gets a registered file: download or unpack, check, put into its place.
  *
  * The bytes go to NAME.part, which a later call continues. Only when its checksums are those of the registry
  * does it become NAME (fsync, then rename). A complete download that is not the registered file is deleted:
  * it is of no use to anybody and must not be continued. If it was continued from an earlier .part, it is
  * fetched once more from the beginning first. A file that is already there is checked and never overwritten.
+ * For a file that comes out of an archive, the archive is got in this way first, and stays.
  */
 #ifndef DATA_FETCH_H
 #define DATA_FETCH_H
@@ -19,10 +20,11 @@ struct fetch_options {
     void *user;
 };
 
-enum fetch_result { FETCH_DOWNLOADED, FETCH_ALREADY_THERE };
+enum fetch_result { FETCH_DOWNLOADED, FETCH_ALREADY_THERE, FETCH_UNPACKED };
 
-/* Errors, beside those of download_to(): MOE_EMISMATCH (wrong checksum or size, expected and found are named;
- * or another file stands in the way); MOE_EBUSY (another process is fetching it). */
+/* Errors, beside those of download_to() and archive_extract(): MOE_EMISMATCH (wrong checksum or size,
+ * expected and found are named; or another file stands in the way); MOE_EBUSY (another process is fetching
+ * it). */
 moe_status fetch_file(const struct data_file *file, const struct fetch_options *options,
                       enum fetch_result *out_result, moe_err *err);
 

@@ -44,12 +44,31 @@ static const struct data_file tinystories_files[] = {
      .bytes = 19447282},
 };
 
+static const struct data_file cifar10_archive = {
+    .name = "cifar10/cifar-10-binary.tar.gz",
+    .url = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    .sha256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    .md5 = "c32a1d4ab5d03f1284b67883e8d87530",
+    .bytes = 170052171,
+};
+
+#define CIFAR10(file)                                                                                        \
+    .name = "cifar10/" file, .archive = &cifar10_archive, .member = "cifar-10-batches-bin/" file
+
 static const struct data_file cifar10_files[] = {
-    {.name = "cifar10/cifar-10-binary.tar.gz",
-     .url = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-     .sha256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-     .md5 = "c32a1d4ab5d03f1284b67883e8d87530",
-     .bytes = 170052171},
+    {CIFAR10("data_batch_1.bin"),
+     .sha256 = "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5", .bytes = 30730000},
+    {CIFAR10("data_batch_2.bin"),
+     .sha256 = "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed", .bytes = 30730000},
+    {CIFAR10("data_batch_3.bin"),
+     .sha256 = "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67", .bytes = 30730000},
+    {CIFAR10("data_batch_4.bin"),
+     .sha256 = "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48", .bytes = 30730000},
+    {CIFAR10("data_batch_5.bin"),
+     .sha256 = "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add", .bytes = 30730000},
+    {CIFAR10("test_batch.bin"), .sha256 = "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+     .bytes = 30730000},
+    {CIFAR10("batches.meta.txt")},
 };
 
 static const struct data_file shakespeare_files[] = {
@@ -87,7 +106,7 @@ static const struct data_set sets[] = {
     {"cifar10", "60,000 colour images of 32 x 32 pixels in ten classes, binary version", FILES(cifar10_files),
      "https://www.cs.toronto.edu/~kriz/cifar.html", "none stated by the authors; they ask to be cited",
      "A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images. University of Toronto, 2009.",
-     "unpack it in its folder: tar -xzf cifar-10-binary.tar.gz --strip-components=1"},
+     "they come out of cifar-10-binary.tar.gz (170 MB), which may be deleted afterwards"},
     {"shakespeare", "a megabyte of plays", FILES(shakespeare_files), "https://github.com/karpathy/char-rnn",
      "public domain (text), MIT (repository)",
      "A. Karpathy: The Unreasonable Effectiveness of Recurrent Neural Networks. 2015.", NULL},

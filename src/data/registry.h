@@ -1,7 +1,8 @@
 /* registry.h - the data sets that `moe data fetch` knows: where their publishers keep them, and what they
  * must be.
  *
- * Every file is pinned by at least one checksum; an address may change or lie, the content may not.
+ * Every file is pinned by at least one checksum, its own or that of its archive; an address may change or
+ * lie, the content may not.
  */
 #ifndef DATA_REGISTRY_H
 #define DATA_REGISTRY_H
@@ -9,12 +10,13 @@
 #include "core/status.h"
 
 struct data_file {
-    const char *name; /* relative to the data folder */
-    const char *url;
-    const char *sha256,
-        *md5;      /* lower-case hexadecimal; NULL = the publisher gives none; one at least is given */
-    int64_t bytes; /* 0 = not stated */
-    bool prefix;   /* only the first `bytes` bytes of what stands at the address */
+    const char *name;                /* relative to the data folder */
+    const char *url;                 /* NULL = it comes out of an archive */
+    const char *sha256, *md5;        /* lower-case hexadecimal; NULL = not known */
+    int64_t bytes;                   /* 0 = not stated */
+    bool prefix;                     /* only the first `bytes` bytes of what stands at the address */
+    const struct data_file *archive; /* a .tar.gz that has it; NULL = it stands at its own address */
+    const char *member;              /* its name in there */
 };
 
 struct data_set {

@@ -27,6 +27,7 @@
 #include "core/rng.h"
 #include "data/data_command.h"
 #include "data/fetch.h"
+#include "tar_fixture.h"
 
 enum behaviour {
     SERVE,       /* all or the range asked for */
@@ -448,6 +449,54 @@ static void a_failing_write_can_be_continued(void **state) {
     assert_int_equal(f->server.starts[1], 100000);
 }
 
+/* Serves an archive with one file; zeros behind the end of a gzip stream do not belong to it. */
+static void serve_archive(struct fixture *f, const char *member, const void *bytes, size_t size) {
+    char *path = path_of(f, "");
+    unsigned char *packed = NULL;
+    size_t packed_size = 0;
+    assert_int_equal(file_make_parents(path, NULL), MOE_OK);
+    gzFile archive = gzopen(path, "wb");
+    assert_non_null(archive);
+    tar_add(archive, '0', "", member, bytes, size);
+    tar_end(archive);
+    assert_int_equal(file_read_all(path, BODY, &packed, &packed_size, NULL), MOE_OK);
+    memset(f->server.body, 0, BODY);
+    memcpy(f->server.body, packed, packed_size);
+    assert_int_equal(hash_sha256(f->server.body, BODY, f->sha256, NULL), MOE_OK);
+    assert_int_equal(unlink(path), 0);
+    free(packed);
+    free(path);
+}
+
+static void a_file_comes_out_of_an_archive(void **state) {
+    struct fixture *f = *state;
+    static const char content[] = "what the archive has";
+    char sha256[HASH_SHA256_HEX];
+    const struct data_file archive = {
+        .name = "set/a.tar.gz", .url = "http://x/", .sha256 = f->sha256, .bytes = BODY};
+    serve_archive(f, "folder/inner", content, sizeof content);
+    assert_int_equal(hash_sha256(content, sizeof content, sha256, NULL), MOE_OK);
+    f->file.archive = &archive;
+    f->file.url = NULL;
+    f->file.sha256 = sha256;
+    f->file.bytes = 0;
+    f->file.member = "folder/other";
+    failed(f, SERVE, MOE_ENOTFOUND, "a.tar.gz: has no file folder/other");
+    assert_absent(f, ".part");
+    f->file.member = "folder/inner";
+    f->file.bytes = 5;
+    failed(f, NOT_FOUND, MOE_EMISMATCH, "bytes, but the registered file has 5");
+    assert_absent(f, ".part");
+    assert_absent(f, "");
+    f->file.bytes = sizeof content;
+    put(f, ".part", "a call that was cut off left much more than the file has", 56);
+    fetched(f, NOT_FOUND, FETCH_UNPACKED);
+    assert_int_equal(atomic_load(&f->server.requests), 1); /* the archive stays */
+    memcpy(f->server.body, content, sizeof content);
+    assert_content(f, "", sizeof content);
+    fetched(f, NOT_FOUND, FETCH_ALREADY_THERE);
+}
+
 static bool stop_at_once(void *user, const char *name, int64_t done, int64_t total) {
     int *calls = user;
     (*calls)++;
@@ -491,7 +540,7 @@ static void the_command_lists_describes_and_fetches(void **state) {
     moe_err err = {0};
     assert_int_equal(run(text, sizeof text, &err, "list", "--dir", f->folder, NULL, NULL, NULL), MOE_OK);
     assert_non_null(strstr(text, "wikitext2/wiki.valid.tokens"));
-    assert_non_null(strstr(text, "170.1 MB  -"));
+    assert_non_null(strstr(text, "30.7 MB  -      cifar10/test_batch.bin"));
     assert_int_equal(run(text, sizeof text, &err, "info", "cifar10", NULL, NULL, NULL, NULL), MOE_OK);
     assert_non_null(strstr(text, "c32a1d4ab5d03f1284b67883e8d87530"));
     assert_non_null(strstr(text, "cite"));
@@ -519,6 +568,19 @@ static void the_command_lists_describes_and_fetches(void **state) {
     assert_string_equal(f->server.paths[0], "/base/shakespeare/input.txt");
 }
 
+static void assert_pinned(const struct data_file *file) {
+    assert_true(strncmp(file->url, "https://", 8) == 0);
+    assert_true(file->sha256 != NULL || file->md5 != NULL);
+    assert_true(!file->prefix || file->bytes > 0);
+}
+
+static void assert_checksums_have_their_form(const struct data_file *file) {
+    if (file->sha256 != NULL) assert_int_equal(strspn(file->sha256, "0123456789abcdef"), 64);
+    if (file->sha256 != NULL) assert_int_equal(strlen(file->sha256), 64);
+    if (file->md5 != NULL) assert_int_equal(strspn(file->md5, "0123456789abcdef"), 32);
+    assert_null(strstr(file->name, ".."));
+}
+
 /* A typing error in a pinned checksum would make a data set unreachable. */
 static void every_registered_file_is_pinned(void **state) {
     (void)state;
@@ -527,13 +589,12 @@ static void every_registered_file_is_pinned(void **state) {
         assert_true(set->num_files > 0 && strlen(set->licence) > 0 && strlen(set->citation) > 0);
         for (int32_t j = 0; j < set->num_files; j++) {
             const struct data_file *file = &set->files[j];
-            assert_true(strncmp(file->url, "https://", 8) == 0);
-            assert_true(file->sha256 != NULL || file->md5 != NULL);
-            if (file->sha256 != NULL) assert_int_equal(strspn(file->sha256, "0123456789abcdef"), 64);
-            if (file->sha256 != NULL) assert_int_equal(strlen(file->sha256), 64);
-            if (file->md5 != NULL) assert_int_equal(strspn(file->md5, "0123456789abcdef"), 32);
-            assert_true(!file->prefix || file->bytes > 0);
-            assert_null(strstr(file->name, ".."));
+            assert_pinned(file->archive != NULL ? file->archive : file);
+            assert_checksums_have_their_form(file);
+            if (file->archive != NULL) {
+                assert_checksums_have_their_form(file->archive);
+                assert_true(file->url == NULL && file->member != NULL);
+            }
             /* Files that a developer has at hand must be those of the registry. */
             char *path = path_join(getenv("MOE_DATA_DIR"), file->name);
             moe_err err = {0};
@@ -570,6 +631,7 @@ int main(void) {
         SERVED(a_foreign_file_is_not_overwritten),
         SERVED(two_processes_do_not_write_one_file),
         SERVED(a_failing_write_can_be_continued),
+        SERVED(a_file_comes_out_of_an_archive),
         SERVED(progress_can_stop_it),
         SERVED(the_command_lists_describes_and_fetches),
         cmocka_unit_test(every_registered_file_is_pinned),
