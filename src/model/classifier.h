@@ -34,7 +34,8 @@ struct classifier_config {
     bool noise_at_evaluation; /* evaluations draw noise (and chance) too */
     bool double_softmax;      /* cross-entropy of softmax(probabilities), as source B has it; else -ln p */
     enum expert_init expert_init;
-    double gate_std;             /* gates start as N(0, gate_std^2); 0 = zeros */
+    double gate_std;             /* gates start as N(0, gate_std^2); 0 = zeros, which noise alone can tell
+                                    apart: not for HIERARCHICAL_GSHARD */
     int64_t expected_parameters; /* asserted when the model is built; 0 = not stated */
 };
 

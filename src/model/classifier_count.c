@@ -36,6 +36,9 @@ static moe_status check_gates(const struct classifier_config *config, moe_err *e
     moe_check(is_weight(config->w_importance) && is_weight(config->w_load) && is_weight(config->noise) &&
                   is_weight(config->gate_std),
               err, MOE_ECONFIG, "classifier: w_importance, w_load, noise and gate_std lie between 0 and 1e6");
+    moe_check(config->kind != CLASSIFIER_HIERARCHICAL_GSHARD || config->gate_std > 0, err, MOE_ECONFIG,
+              "classifier.gate_std = 0: without noise, gates of zeros send every image to the first two "
+              "groups; state a standard deviation (0.01)");
 out:
     return status;
 }

@@ -15,7 +15,7 @@ enum { SEED = 41, STEP = 6, INPUT = 23, HIDDEN = 9, CLASSES = 6 };
 #define CODE       .gating = GATING_PUBLISHED_CODE, .double_softmax = true
 #define FLAT       .kind = CLASSIFIER_FLAT, .experts = 7, .top_k = 3
 #define LEVELS     .kind = CLASSIFIER_HIERARCHICAL, TWO_LEVELS
-#define GSHARD     .kind = CLASSIFIER_HIERARCHICAL_GSHARD, TWO_LEVELS, .experts = 10
+#define GSHARD     .kind = CLASSIFIER_HIERARCHICAL_GSHARD, TWO_LEVELS, .experts = 10, .gate_std = 1
 
 static const struct classifier_case {
     const char *name;

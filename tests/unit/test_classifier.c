@@ -126,6 +126,7 @@ static void published_sizes_come_out_exactly(void **state) {
     assert_int_equal(counts.total, 4038500);
     assert_int_equal(counts.active, 4 * 394634 + 2 * 3072 * (5 + 2 * 2));
     config.kind = CLASSIFIER_HIERARCHICAL_GSHARD; /* no noise matrices */
+    config.gate_std = 0.01;
     assert_int_equal(classifier_count(&config, 32, &counts, NULL), MOE_OK);
     assert_int_equal(counts.total, 10 * 394634 + 3072 * 15);
     /* the dense network nearest to each size: 3083 parameters more for every hidden unit, and 10 */
@@ -177,6 +178,7 @@ static void impossible_configurations_are_named(void **state) {
         {{SIZES, .kind = CLASSIFIER_HIERARCHICAL_GSHARD, .experts = 10, .groups = 5, .top_k_groups = 3,
           .top_k = 2},
          "hierarchical_gshard"},
+        {{SIZES, TWO, .kind = CLASSIFIER_HIERARCHICAL_GSHARD}, "classifier.gate_std"},
         {{.kind = CLASSIFIER_DENSE, .input = 0, .hidden = 1, .classes = 2}, "classifier.input"},
         {{.kind = CLASSIFIER_DENSE, .input = 1, .hidden = 0, .classes = 2}, "classifier.hidden"},
         {{.kind = CLASSIFIER_DENSE, .input = 1, .hidden = 1, .classes = 1}, "classifier.classes"},
