@@ -185,17 +185,18 @@ static struct figure draw_figure(struct draws *d, const struct look *look, float
     direction(draw(d, -0.05f, 0.05f), &f.cosine, &f.sine);
     const float hue = look->hue + draw(d, -hue_spread, hue_spread);
     const float saturation = draw(d, 0.5f, 1.0f);
-    const float contrast = draw(d, 0.45f, 0.7f);
+    const float relief = draw(d, 0.15f, 0.25f);
     float cosine, sine;
     direction(draw(d, 0.0f, 1.0f), &cosine, &sine);
     const float period = draw(d, 4.0f, 6.0f);
     f.phase = draw(d, 0.0f, 1.0f);
     f.light = colour_of(hue, saturation, value);
     f.dark = f.light;
-    if (look->striped) {
+    if (look->striped) { /* as light on the whole as a plain one */
         f.stripe_x = cosine / period;
         f.stripe_y = sine / period;
-        f.dark = colour_of(hue, saturation, value * (1.0f - contrast));
+        f.light = colour_of(hue, saturation, value + relief);
+        f.dark = colour_of(hue, saturation, value - relief);
     }
     return f;
 }
@@ -242,7 +243,7 @@ uint8_t image_generator_paint(uint64_t seed, enum image_split split, int64_t num
     struct draws d = {.key = key, .next = first_block * 4};
     const uint8_t label = draw_label(key, (uint64_t)number);
     const bool light_figure = draw(&d, 0.0f, 1.0f) < 0.5f;
-    const float light = draw(&d, 0.75f, 1.0f), dark = draw(&d, 0.25f, 0.5f);
+    const float light = draw(&d, 0.65f, 0.85f), dark = draw(&d, 0.25f, 0.45f);
     lay_background(&d, light_figure ? dark : light, picture);
     lay_blot(&d, 2.0f, 6.0f, picture);
     lay_blot(&d, 2.0f, 6.0f, picture);
