@@ -172,7 +172,8 @@ moe_status suite_file_missing_run(const struct suite_file *suite, const char *ru
     moe_status status = MOE_OK;
     struct suite_file_run *runs = NULL;
     int32_t count = 0;
-    json_t *names = json_object();
+    const char *name;
+    json_t *value, *names = json_object();
     char *experiment = strndup(run, strcspn(run, "@"));
     moe_check(experiment != NULL && names != NULL, err, MOE_ENOMEM, "no memory for a list of names");
     moe_try(check_restrictions(suite, experiment, protocol, tier, err));
@@ -180,6 +181,11 @@ moe_status suite_file_missing_run(const struct suite_file *suite, const char *ru
     for (int32_t i = 0; i < count; i++)
         moe_check(json_object_set_new(names, runs[i].name, json_true()) == 0, err, MOE_ENOMEM,
                   "no memory for a list of names");
+    json_object_foreach(json_object_get(suite->tree, "experiment"), name, value) {
+        if (json_object_get(names, suite_file_resolve(suite, name)) == NULL) continue;
+        moe_check(json_object_set_new(names, name, json_true()) == 0, err, MOE_ENOMEM,
+                  "no memory for a list of names");
+    }
     status = suite_file_unknown(names, "experiment", run, suite->path, MOE_ENOTFOUND, err);
 out:
     suite_file_runs_free(runs, count);

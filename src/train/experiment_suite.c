@@ -137,6 +137,11 @@ static const json_t *alias_of(const json_t *experiment) {
     return json_object_get(experiment, "alias");
 }
 
+const char *suite_file_resolve(const struct suite_file *suite, const char *name) {
+    const json_t *alias = alias_of(suite_file_experiment(suite, name));
+    return alias != NULL ? json_string_value(leaf_value(alias)) : name;
+}
+
 static bool contains(const json_t *strings, const char *name) {
     for (size_t i = 0; i < json_array_size(strings); i++)
         if (strcmp(json_string_value(json_array_get(strings, i)), name) == 0) return true;
@@ -145,9 +150,9 @@ static bool contains(const json_t *strings, const char *name) {
 
 static moe_status list_one(struct suite_file *suite, const char *name, moe_err *err) {
     moe_status status = MOE_OK;
-    const json_t *experiment = suite_file_experiment(suite, name);
-    if (!contains(suite->listed, name) && !is_abstract(experiment) && alias_of(experiment) == NULL)
-        moe_check(json_array_append_new(suite->listed, json_string(name)) == 0, err, MOE_ENOMEM,
+    const char *trained = suite_file_resolve(suite, name);
+    if (!contains(suite->listed, trained) && !is_abstract(suite_file_experiment(suite, trained)))
+        moe_check(json_array_append_new(suite->listed, json_string(trained)) == 0, err, MOE_ENOMEM,
                   "no memory for a list of experiments");
 out:
     return status;
@@ -207,6 +212,7 @@ moe_status suite_file_find_chain(const struct suite_file *suite, const char *nam
         if (json_object_get(all, next) == NULL)
             return suite_file_unknown(all, "experiment to inherit from", next, leaf_place(leaf), MOE_ECONFIG,
                                       err);
+        next = suite_file_resolve(suite, next);
         for (int i = 0; i < chain->length; i++)
             moe_check(strcmp(chain->names[i], next) != 0, err, MOE_ECONFIG,
                       "%s: inherit: experiment %s inherits from itself through %s", leaf_place(leaf), next,
@@ -218,11 +224,6 @@ moe_status suite_file_find_chain(const struct suite_file *suite, const char *nam
     }
 out:
     return status;
-}
-
-const char *suite_file_resolve(const struct suite_file *suite, const char *name) {
-    const json_t *alias = alias_of(suite_file_experiment(suite, name));
-    return alias != NULL ? json_string_value(leaf_value(alias)) : name;
 }
 
 /* An alias is nothing but another name of an experiment that runs. */

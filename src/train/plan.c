@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "train/experiment_suite.h"
 #include "train/trainer.h"
 
 double plan_tokens(const struct experiment *e) {
@@ -42,14 +43,27 @@ out:
 }
 
 /* Whether one of the comma-separated globs fits. */
-static bool selected(const char *globs, const char *name) {
+static bool fits(const char *globs, const char *name) {
     char glob[EXPERIMENT_NAME_MAX];
-    if (globs == NULL) return true;
     for (const char *at = globs; *at != '\0';) {
         const size_t length = strcspn(at, ",");
         snprintf(glob, sizeof glob, "%.*s", (int)length, at);
         if (fnmatch(glob, name, 0) == 0) return true;
         at += length + (at[length] == ',');
+    }
+    return false;
+}
+
+/* Whether the globs let a run through: by its own name, or by another name of its experiment. */
+static bool selected(const struct suite_file *suite, const char *globs, const char *run) {
+    const size_t length = strcspn(run, "@");
+    const char *name;
+    json_t *value;
+    if (fits(globs, run)) return true;
+    json_object_foreach(json_object_get(suite->tree, "experiment"), name, value) {
+        const char *trained = suite_file_resolve(suite, name);
+        if (trained == name || strlen(trained) != length || memcmp(trained, run, length) != 0) continue;
+        if (fits(globs, name)) return true;
     }
     return false;
 }
@@ -73,12 +87,15 @@ out:
 static moe_status list_names(const struct plan_request *request, const struct experiment_choice *choice,
                              char ***names, int32_t *count, moe_err *err) {
     moe_status status = MOE_OK;
+    struct suite_file *suite = NULL;
     int32_t kept = 0;
     if (request->names != NULL) return copy_names(request, names, count, err);
     moe_try(experiment_list(choice, names, count, err));
+    if (request->only == NULL) goto out;
+    moe_try(suite_file_read(request->suites_dir, request->suite, &suite, err));
     for (int32_t i = 0; i < *count; i++) {
         char *name = (*names)[i];
-        if (selected(request->only, name)) {
+        if (selected(suite, request->only, name)) {
             (*names)[kept++] = name;
         } else {
             free(name);
@@ -86,6 +103,7 @@ static moe_status list_names(const struct plan_request *request, const struct ex
     }
     *count = kept;
 out:
+    suite_file_free(suite);
     return status;
 }
 

@@ -23,6 +23,11 @@ whole=$("$moe" suite moe-vs-dense --runs-dir "$work/runs" "${small[@]}" --plan |
 [ "$total" -gt "$whole" ] || fail "the plan has no summary"
 echo "ok: shards cover the plan once"
 
+# an experiment is chosen by its other names too
+chosen=$("$moe" suite moedl --runs-dir "$work/runs" --seeds 1 --protocol corrected --only 'b3*,d1*' --plan | awk '/missing/ && !/core hours/ {print $1}' | xargs)
+[ "$chosen" = "a2_moedl_lb_biasing.corrected.s1 c3_moedl_e32_k4.corrected.s1" ] || fail "b3 and d1 mean $chosen"
+echo "ok: other names choose"
+
 # one run fails (its interrupted files are garbage), the others are trained
 mkdir -p "$runs"
 head -c 5000 /dev/urandom >"$runs/top2.corrected.s1.h5.live"

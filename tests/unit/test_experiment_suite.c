@@ -192,6 +192,14 @@ static void an_alias_is_another_name_of_one_run(void **state) {
     assert_string_equal(e->name, "one");
     assert_true(e->moe.lb_coeff == 0.125);
     experiment_free(e);
+    assert_string_equal(failure("aliased", "also_on", MOE_ENOTFOUND),
+                        "aliased/suite.toml: no such experiment: also_on; did you mean also_one?");
+    write_suite("heir", "inherit = \"aliased\"\ninclude = [\"also*\"]\n"
+                        "[experiment.child]\ninherit = \"also_one\"\n[experiment.child.train]\nlr = 0.5\n");
+    assert_string_equal(list("heir", "p", "t"), "one child");
+    e = load("heir", "child", "p", "t");
+    assert_true(e->moe.lb_coeff == 0.125 && e->train.lr == 0.5);
+    experiment_free(e);
     write_suite("astray", HEAD "[experiment.one]\n[experiment.x]\nalias = \"on\"\n");
     assert_string_equal(
         failure("astray", NULL, MOE_ECONFIG),
