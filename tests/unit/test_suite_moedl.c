@@ -1,4 +1,4 @@
-/* test: rooms=core,model,train label=fast */
+/* test: rooms=core,data,model,train label=fast */
 /* The suite of source D: published sizes, and what its tiers and protocols may and may not change. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "data/registry.h"
 #include "model/decoder.h"
 #include "train/experiment.h"
 
@@ -150,6 +151,27 @@ static void silent_keys_stand_only_where_they_matter(void **state) {
     experiment_free(again);
 }
 
+static bool is_fetched(const char *file) {
+    for (int32_t i = 0; i < registry_count(); i++) {
+        const struct data_set *set = registry_at(i);
+        for (int32_t k = 0; k < set->num_files; k++)
+            if (strcmp(set->files[k].name, file) == 0) return true;
+    }
+    return false;
+}
+
+/* At the published size the corpus and its tokenizer are ones that `moe data fetch` brings. */
+static void the_published_data_can_be_fetched(void **state) {
+    (void)state;
+    struct experiment *e = load("a2_moedl_lb_biasing", "as-published", "full");
+    assert_int_equal(e->data.num_train_files, 1);
+    assert_int_equal(e->data.num_validation_files, 1);
+    assert_true(is_fetched(e->data.train_files[0]));
+    assert_true(is_fetched(e->data.validation_files[0]));
+    assert_true(is_fetched(e->data.tokenizer_file));
+    experiment_free(e);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_sizes_come_out),
@@ -157,6 +179,7 @@ int main(void) {
         cmocka_unit_test(protocols_differ_in_the_defects_alone),
         cmocka_unit_test(rows_that_are_one_run_are_trained_once),
         cmocka_unit_test(silent_keys_stand_only_where_they_matter),
+        cmocka_unit_test(the_published_data_can_be_fetched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
