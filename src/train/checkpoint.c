@@ -193,11 +193,21 @@ out:
     return status;
 }
 
+/* A run does not begin again by itself: its steps may have cost days, and a copy of the file may exist. */
+static moe_status open_checked(const char *path, struct safetensors **out_file, moe_err *err) {
+    moe_err inner = {0};
+    const moe_status status = safetensors_open(path, SAFETENSORS_CHECKSUM, out_file, &inner);
+    if (status == MOE_OK) return MOE_OK;
+    const bool damaged = status == MOE_EFORMAT || status == MOE_ENOTSUP;
+    return moe_fail(err, status, "%s%s", inner.message,
+                    damaged ? "; delete the file to begin the run again" : "");
+}
+
 moe_status checkpoint_peek(const char *path, const struct experiment *e, struct train_progress *out_progress,
                            moe_err *err) {
     moe_status status = MOE_OK;
     struct safetensors *file = NULL;
-    moe_try(safetensors_open(path, SAFETENSORS_CHECKSUM, &file, err));
+    moe_try(open_checked(path, &file, err));
     moe_try(read_progress(file, path, e, out_progress, err));
 out:
     safetensors_close(file);
@@ -250,7 +260,7 @@ moe_status checkpoint_load(const char *path, const struct experiment *e, struct 
     float *buffer = malloc((size_t)largest * sizeof *buffer);
     moe_check(buffer != NULL, err, MOE_ENOMEM, "no memory to read a tensor of %lld elements",
               (long long)largest);
-    moe_try(safetensors_open(path, SAFETENSORS_CHECKSUM, &file, err));
+    moe_try(open_checked(path, &file, err));
     moe_try(read_progress(file, path, e, out_progress, err));
     for (int32_t i = 0; i < params->count; i++)
         moe_try(load_param(file, params, i, buffer, err));

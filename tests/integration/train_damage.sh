@@ -47,6 +47,8 @@ try() { # which file, what damage, whether it must be refused
         echo "FAILED: $2 of .$1: exit code $code (a crash?)" && tail -n 3 "$work/out" && bad=1
     elif [ "$code" -eq 1 ] && ! grep -q "run.h5" "$work/out"; then
         echo "FAILED: $2 of .$1: the message names no file" && cat "$work/out" && bad=1
+    elif [ "$1" = ckpt ] && [ "$code" -eq 1 ] && ! grep -q "delete" "$work/out"; then
+        echo "FAILED: $2 of .$1: the message does not say what to do" && cat "$work/out" && bad=1
     elif [ "$3" = refused ] && [ "$code" -ne 1 ]; then
         echo "FAILED: $2 of .$1 was not noticed (exit code $code)" && bad=1
     fi
