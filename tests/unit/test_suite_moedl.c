@@ -151,6 +151,22 @@ static void silent_keys_stand_only_where_they_matter(void **state) {
     experiment_free(again);
 }
 
+/* Losses of layers are summed and a pool's is a mean: with equal coefficients the first would press harder by
+ * the number of layers, and the two experiments would differ in more than the scope. */
+static void penalties_are_equally_strong(void **state) {
+    static const char *const tiers[] = {"smoke", "desk", "gpu", "full"};
+    (void)state;
+    for (size_t t = 0; t < sizeof tiers / sizeof tiers[0]; t++) {
+        struct experiment *pooled = load("a1_moedl_lb_penalty", "corrected", tiers[t]);
+        struct experiment *layers = load("a1_per_layer", "corrected", tiers[t]);
+        assert_int_equal(pooled->moe.lb_scope, LB_POOLED);
+        assert_int_equal(layers->moe.lb_scope, LB_PER_LAYER);
+        assert_true(layers->moe.lb_coeff * layers->moe.num_layers == pooled->moe.lb_coeff);
+        experiment_free(pooled);
+        experiment_free(layers);
+    }
+}
+
 static bool is_fetched(const char *file) {
     for (int32_t i = 0; i < registry_count(); i++) {
         const struct data_set *set = registry_at(i);
@@ -179,6 +195,7 @@ int main(void) {
         cmocka_unit_test(protocols_differ_in_the_defects_alone),
         cmocka_unit_test(rows_that_are_one_run_are_trained_once),
         cmocka_unit_test(silent_keys_stand_only_where_they_matter),
+        cmocka_unit_test(penalties_are_equally_strong),
         cmocka_unit_test(the_published_data_can_be_fetched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
