@@ -16,7 +16,8 @@ static const struct experiment_style table[] = {
     {"moe-vs-dense", "top2", {0xd5 / 255.0, 0x5e / 255.0, 0x00 / 255.0}, MARKER_TRIANGLE},
     {"moe-vs-dense", "strong_reg", {0x00 / 255.0, 0x9e / 255.0, 0x73 / 255.0}, MARKER_DIAMOND},
     {"moe-vs-dense", "throughput_opt", {0xcc / 255.0, 0x79 / 255.0, 0xa7 / 255.0}, MARKER_TRIANGLE_DOWN},
-    /* A family has one hue and grows darker; a2 stands in families b, c and e too, c3 in d. */
+    /* A family has one hue and grows darker; a2 stands in families b, c and e too, c3 in d. What
+     * is scaled has the colour of what it scales. */
     {"moedl", "00_llama2_ref", {0x80 / 255.0, 0x80 / 255.0, 0x80 / 255.0}, MARKER_SQUARE},
     {"moedl", "01_moedl_dense", {0x00 / 255.0, 0x00 / 255.0, 0x00 / 255.0}, MARKER_CIRCLE},
     {"moedl", "a0_moedl_no_lb", {0xe6 / 255.0, 0x9f / 255.0, 0x00 / 255.0}, MARKER_CIRCLE},
@@ -25,6 +26,9 @@ static const struct experiment_style table[] = {
     {"moedl", "a2_moedl_lb_biasing", {0x00 / 255.0, 0x72 / 255.0, 0xb2 / 255.0}, MARKER_TRIANGLE},
     {"moedl", "a2_bias_text", {0xcc / 255.0, 0x66 / 255.0, 0x77 / 255.0}, MARKER_DIAMOND},
     {"moedl", "a2_bias_sign", {0x44 / 255.0, 0xaa / 255.0, 0x99 / 255.0}, MARKER_TRIANGLE_DOWN},
+    {"moedl", "a2_scaled", {0x00 / 255.0, 0x72 / 255.0, 0xb2 / 255.0}, MARKER_TRIANGLE_DOWN},
+    {"moedl", "b1_scaled", {0x9e / 255.0, 0xca / 255.0, 0xe1 / 255.0}, MARKER_TRIANGLE_DOWN},
+    {"moedl", "b4_scaled", {0x08 / 255.0, 0x30 / 255.0, 0x6b / 255.0}, MARKER_TRIANGLE_DOWN},
     {"moedl", "b1_moedl_e2_k1", {0x9e / 255.0, 0xca / 255.0, 0xe1 / 255.0}, MARKER_CIRCLE},
     {"moedl", "b2_moedl_e4_k1", {0x56 / 255.0, 0xb4 / 255.0, 0xe9 / 255.0}, MARKER_SQUARE},
     {"moedl", "b4_moedl_e16_k1", {0x08 / 255.0, 0x30 / 255.0, 0x6b / 255.0}, MARKER_DIAMOND},

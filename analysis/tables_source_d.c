@@ -49,7 +49,8 @@ static const struct result results[] = {
     {"e1_moedl_cf_1_0", D_E1, NULL},     {"e2_moedl_cf_1_5", D_E2, NULL},
     {"e3_moedl_cf_2_0", D_E3, NULL},     {"e4_moedl_cf_2_5", D_E4, NULL},
     {"a2_bias_text", D_A2_TEXT, NULL},   {"a2_bias_sign", D_A2_SIGN, NULL},
-    {"a1_per_layer", D_A1_LAYERS, NULL},
+    {"a1_per_layer", D_A1_LAYERS, NULL}, {"a2_scaled", D_A2_SCALED, NULL},
+    {"b1_scaled", D_B1_SCALED, NULL},    {"b4_scaled", D_B4_SCALED, NULL},
 };
 
 static const struct table_column result_columns[] = {
@@ -109,19 +110,28 @@ out:
 struct comparison {
     const char *label, *what;
     enum source_d_experiment a, b;
-    const char *published_a, *published_b;
+    const char *published_a, *published_b; /* NULL: a variant of the row above, run corrected only */
+    enum source_d_experiment corrected_a, corrected_b;
 };
 
 static const struct comparison comparisons[] = {
-    {"a2 - 01", "one of eight experts against dense", D_A2, D_DENSE, "a2_moedl_lb_biasing", "01_moedl_dense"},
-    {"b4 - b1", "one of sixteen against one of two", D_B4, D_B1, "b4_moedl_e16_k1", "b1_moedl_e2_k1"},
-    {"c1 - c2", "one of eight against two of sixteen", D_A2, D_C2, "c1_moedl_e8_k1", "c2_moedl_e16_k2"},
-    {"c2 - c3", "two of sixteen against four of thirty-two", D_C2, D_C3, "c2_moedl_e16_k2",
-     "c3_moedl_e32_k4"},
+    {"a2 - 01", "one of eight experts against dense", D_A2, D_DENSE, "a2_moedl_lb_biasing", "01_moedl_dense",
+     D_A2, D_DENSE},
+    {"a2 scaled - 01", "the same with the raw weight doubled", D_A2, D_DENSE, NULL, NULL, D_A2_SCALED,
+     D_DENSE},
+    {"b4 - b1", "one of sixteen against one of two", D_B4, D_B1, "b4_moedl_e16_k1", "b1_moedl_e2_k1", D_B4,
+     D_B1},
+    {"b4 scaled - b1 scaled", "the same with raw weights doubled", D_B4, D_B1, NULL, NULL, D_B4_SCALED,
+     D_B1_SCALED},
+    {"c1 - c2", "one of eight against two of sixteen", D_A2, D_C2, "c1_moedl_e8_k1", "c2_moedl_e16_k2", D_A2,
+     D_C2},
+    {"c1 scaled - c2", "the same with the raw weight doubled", D_A2, D_C2, NULL, NULL, D_A2_SCALED, D_C2},
+    {"c2 - c3", "two of sixteen against four of thirty-two", D_C2, D_C3, "c2_moedl_e16_k2", "c3_moedl_e32_k4",
+     D_C2, D_C3},
     {"d4 - d3", "one routed expert beside three against two beside two", D_D4, D_D3, "d4_moedl_s3_k1_e29",
-     "d3_moedl_s2_k2_e30"},
+     "d3_moedl_s2_k2_e30", D_D4, D_D3},
     {"d3 - d2", "two routed experts beside two against three beside one", D_D3, D_D2, "d3_moedl_s2_k2_e30",
-     "d2_moedl_s1_k3_e31"},
+     "d2_moedl_s1_k3_e31", D_D3, D_D2},
 };
 
 static const struct table_column question_columns[] = {
@@ -143,9 +153,10 @@ static moe_status change_of(struct report *report, const struct comparison *c, s
     moe_status status = MOE_OK;
     double *values = NULL;
     int32_t seeds = 0;
-    const struct run_group groups[] = {
-        source_d_group(report, c->a, D_CORRECTED), source_d_group(report, c->b, D_CORRECTED),
-        source_d_group(report, c->a, D_AS_PUBLISHED), source_d_group(report, c->b, D_AS_PUBLISHED)};
+    const struct run_group groups[] = {source_d_group(report, c->corrected_a, D_CORRECTED),
+                                       source_d_group(report, c->corrected_b, D_CORRECTED),
+                                       source_d_group(report, c->a, D_AS_PUBLISHED),
+                                       source_d_group(report, c->b, D_AS_PUBLISHED)};
     moe_try(measure_shared(report->runs, groups, COUNT(groups), "last_ce", &values, &seeds, err));
     for (int32_t s = 0; s < seeds; s++) {
         values[s] -= values[seeds + s];
@@ -166,16 +177,21 @@ static moe_status question_row(struct report *report, struct sheet *sheet, const
     moe_try(sheet_add_row(sheet, &row, err));
     row[0] = cell_text("%s", c->label);
     row[1] = cell_text("%s", c->what);
-    moe_try(published_or_dash(report, c->published_a, "eval_loss", &published[0], err));
-    moe_try(published_or_dash(report, c->published_b, "eval_loss", &published[1], err));
-    row[2] = cell_number(published[0] - published[1]);
-    for (int32_t p = 0; p < D_PROTOCOLS; p++) {
-        const struct run_group a = source_d_group(report, c->a, (enum source_d_protocol)p);
-        const struct run_group b = source_d_group(report, c->b, (enum source_d_protocol)p);
+    if (c->published_a != NULL) {
+        const struct run_group a = source_d_group(report, c->a, D_AS_PUBLISHED);
+        const struct run_group b = source_d_group(report, c->b, D_AS_PUBLISHED);
+        moe_try(published_or_dash(report, c->published_a, "eval_loss", &published[0], err));
+        moe_try(published_or_dash(report, c->published_b, "eval_loss", &published[1], err));
+        row[2] = cell_number(published[0] - published[1]);
         moe_try(measure_paired(report->runs, &a, &b, "last_ce", &d, err));
-        row[3 + 2 * p] = cell_difference(&d);
-        row[4 + 2 * p] = cell_number(d.p);
+        row[3] = cell_difference(&d);
+        row[4] = cell_number(d.p);
     }
+    const struct run_group a = source_d_group(report, c->corrected_a, D_CORRECTED);
+    const struct run_group b = source_d_group(report, c->corrected_b, D_CORRECTED);
+    moe_try(measure_paired(report->runs, &a, &b, "last_ce", &d, err));
+    row[5] = cell_difference(&d);
+    row[6] = cell_number(d.p);
     moe_try(change_of(report, c, &d, err));
     row[7] = cell_difference(&d);
     row[8] = cell_number(d.p);
@@ -247,9 +263,9 @@ out:
 
 /* ---- routers and balance */
 
-static const enum source_d_experiment routed[] = {D_A0, D_A1, D_A1_LAYERS, D_A2, D_A2_TEXT, D_A2_SIGN, D_B1,
-                                                  D_B2, D_B4, D_C2,        D_C3, D_C4,      D_D2,      D_D3,
-                                                  D_D4, D_E1, D_E2,        D_E3, D_E4};
+static const enum source_d_experiment routed[] = {
+    D_A0,        D_A1, D_A1_LAYERS, D_A2, D_A2_TEXT, D_A2_SIGN, D_A2_SCALED, D_B1, D_B1_SCALED, D_B2, D_B4,
+    D_B4_SCALED, D_C2, D_C3,        D_C4, D_D2,      D_D3,      D_D4,        D_E1, D_E2,        D_E3, D_E4};
 
 static const struct table_column routing_columns[] = {
     {"experiment", CELL_TEXT, 0},
@@ -355,12 +371,13 @@ const struct table source_d_tables[] = {
     {"d-question", "D", "One active expert under both protocols",
      "Differences of the validation loss in nats per token, taken seed by seed, with their 95 % intervals "
      "and the p of a paired t test; above zero the first of the two is worse. The change is the corrected "
-     "difference less the one as published. No model in c2 - c3 and in d3 - d2 has one active expert.",
+     "difference less the one as published, which scaled rows (the weight of the single expert is twice "
+     "its raw score) have from the row above. No model in c2 - c3 and in d3 - d2 has one active expert.",
      &source_d_need_question, question_columns, COUNT(question_columns), build_question},
     {"d-parameters", "D", "Parameters, published and computed",
      "Totals that the source reports, beside those that follow from the sizes in its code, and those of our "
      "runs, whose models are smaller.",
-     &source_d_need_question, parameter_columns, COUNT(parameter_columns), build_parameters},
+     &source_d_need_shapes, parameter_columns, COUNT(parameter_columns), build_parameters},
     {"d-routing", "D", "Routers and balance late in training",
      "Training batches of the last quarter of the steps, mean over layers; mean and 95 % interval over "
      "seeds. The router's gradient is the norm over all routers before clipping, as a decimal logarithm.",

@@ -69,22 +69,41 @@ static struct plot_pen thread_pen(enum source_kind kind) {
     return (struct plot_pen){.colour = STYLE_MUTED, .width = 1.1, .opacity = 0.8, .dash = dashes[kind]};
 }
 
-/* Marks in the colours of the members, a thread between them; kind i of n beside each other. */
+/* Marks of what is scaled are triangles on a dotted thread. */
+static struct plot_pen scaled_pen(struct plot_colour colour) {
+    return (struct plot_pen){.colour = colour, .marker = MARKER_TRIANGLE, .marker_size = 7.5};
+}
+
+/* How the points of a family are marked: kind i of n beside each other. */
+struct marks {
+    enum source_kind kind;
+    bool scaled;
+    int32_t i, n;
+};
+
+/* Marks in the colours of the members, a thread between those that have a value. */
 static moe_status add_points(struct plot *plot, int32_t panel, const struct source_d_family *family,
-                             enum source_kind kind, int32_t i, int32_t n, const struct points *points,
-                             moe_err *err) {
+                             const struct marks *marks, const struct points *points, moe_err *err) {
     moe_status status = MOE_OK;
     double position[SOURCE_D_FAMILY_MAX];
-    for (int32_t m = 0; m < family->n; m++)
-        position[m] = m + plot_dodge(i, n, 0.4);
+    double at[SOURCE_D_FAMILY_MAX];
+    double value[SOURCE_D_FAMILY_MAX];
+    int32_t count = 0;
+    for (int32_t m = 0; m < family->n; m++) {
+        position[m] = m + plot_dodge(marks->i, marks->n, 0.4);
+        if (isnan(points->value[m])) continue;
+        at[count] = position[m];
+        value[count++] = points->value[m];
+    }
     plot_add_series(plot, panel,
                     &(struct plot_series){.geom = GEOM_LINE,
-                                          .n = family->n,
-                                          .position = position,
-                                          .value = points->value,
-                                          .pen = thread_pen(kind)});
+                                          .n = count > 1 ? count : 0,
+                                          .position = at,
+                                          .value = value,
+                                          .pen = thread_pen(marks->scaled ? OF_PUBLISHED : marks->kind)});
     for (int32_t m = 0; m < family->n; m++) {
         struct plot_pen pen;
+        if (isnan(points->value[m])) continue;
         moe_try(source_d_pen(family->members[m], &pen, err));
         plot_add_series(plot, panel,
                         &(struct plot_series){.geom = GEOM_POINTS,
@@ -93,7 +112,9 @@ static moe_status add_points(struct plot *plot, int32_t panel, const struct sour
                                               .value = &points->value[m],
                                               .low = &points->low[m],
                                               .high = &points->high[m],
-                                              .pen = source_kind_pen(kind, pen.colour)});
+                                              .pen = marks->scaled
+                                                         ? scaled_pen(pen.colour)
+                                                         : source_kind_pen(marks->kind, pen.colour)});
     }
 out:
     return status;
@@ -131,8 +152,8 @@ static moe_status add_losses(struct report *report, struct plot *plot, int32_t p
     for (int32_t p = 0; p < D_PROTOCOLS; p++) {
         struct points points;
         moe_try(estimates(report, family, (enum source_d_protocol)p, "last_ce", 1.0, &points, err));
-        moe_try(add_points(plot, panel, family, (enum source_kind)(OF_AS_PUBLISHED + p), p, D_PROTOCOLS,
-                           &points, err));
+        const struct marks marks = {(enum source_kind)(OF_AS_PUBLISHED + p), false, p, D_PROTOCOLS};
+        moe_try(add_points(plot, panel, family, &marks, &points, err));
     }
 out:
     return status;
@@ -145,8 +166,8 @@ static moe_status add_differences(struct report *report, struct plot *plot, int3
     for (int32_t p = 0; p < D_PROTOCOLS; p++) {
         struct points points;
         moe_try(differences(report, family, (enum source_d_protocol)p, from, &points, err));
-        moe_try(add_points(plot, panel, family, (enum source_kind)(OF_AS_PUBLISHED + p), p, D_PROTOCOLS,
-                           &points, err));
+        const struct marks marks = {(enum source_kind)(OF_AS_PUBLISHED + p), false, p, D_PROTOCOLS};
+        moe_try(add_points(plot, panel, family, &marks, &points, err));
     }
 out:
     return status;
@@ -158,7 +179,7 @@ static moe_status add_published(struct report *report, struct plot *plot, int32_
     moe_status status = MOE_OK;
     struct points points;
     moe_try(published_differences(report, family, source_d_experiments[from], &points, err));
-    moe_try(add_points(plot, panel, family, OF_PUBLISHED, 0, 1, &points, err));
+    moe_try(add_points(plot, panel, family, &(struct marks){OF_PUBLISHED, false, 0, 1}, &points, err));
 out:
     return status;
 }
@@ -248,8 +269,8 @@ moe_status draw_d_capacity(struct report *report, int32_t frame, struct plot **o
         moe_try(estimates(report, family, (enum source_d_protocol)p, "dropped_share", 100.0, &points, err));
         for (int32_t m = 0; m < family->n; m++)
             points.low[m] = fmax(0.0, points.low[m]); /* no less can be dropped */
-        moe_try(add_points(plot, 1, family, (enum source_kind)(OF_AS_PUBLISHED + p), p, D_PROTOCOLS, &points,
-                           err));
+        const struct marks marks = {(enum source_kind)(OF_AS_PUBLISHED + p), false, p, D_PROTOCOLS};
+        moe_try(add_points(plot, 1, family, &marks, &points, err));
     }
     *out_plot = plot;
     plot = NULL;
@@ -270,6 +291,30 @@ static moe_status changes(struct report *report, const struct source_d_family *f
         out->value[m] = d.value;
         out->low[m] = d.low;
         out->high[m] = d.high;
+    }
+out:
+    return status;
+}
+
+/* The same of the runs with the raw weight doubled, corrected: less as published without it, or less dense.
+ * NaN where there is none; *out_count is how many there are. */
+static moe_status scaled_differences(struct report *report, const struct source_d_family *family,
+                                     bool less_dense, struct points *out, int32_t *out_count, moe_err *err) {
+    moe_status status = MOE_OK;
+    *out_count = 0;
+    for (int32_t m = 0; m < family->n; m++) {
+        const enum source_d_experiment scaled = source_d_scaled(family->members[m]);
+        out->value[m] = out->low[m] = out->high[m] = NAN;
+        if (scaled == D_EXPERIMENTS) continue;
+        const struct run_group a = source_d_group(report, scaled, D_CORRECTED);
+        const struct run_group b = less_dense ? source_d_group(report, D_DENSE, D_CORRECTED)
+                                              : source_d_group(report, family->members[m], D_AS_PUBLISHED);
+        struct stats_difference d;
+        moe_try(measure_paired(report->runs, &a, &b, "last_ce", &d, err));
+        out->value[m] = d.value;
+        out->low[m] = d.low;
+        out->high[m] = d.high;
+        ++*out_count;
     }
 out:
     return status;
@@ -301,8 +346,19 @@ static moe_status add_column(struct report *report, struct plot *plot, int32_t c
             moe_try(differences(report, family, (enum source_d_protocol)(row - FIX_AS_PUBLISHED), D_DENSE,
                                 &points, err));
         }
-        moe_try(add_points(plot, panel, family, row == FIX_AS_PUBLISHED ? OF_AS_PUBLISHED : OF_CORRECTED, 0,
-                           1, &points, err));
+        if (row == FIX_AS_PUBLISHED) {
+            moe_try(
+                add_points(plot, panel, family, &(struct marks){OF_AS_PUBLISHED, false, 0, 1}, &points, err));
+            continue;
+        }
+        struct points scaled;
+        int32_t count = 0;
+        moe_try(scaled_differences(report, family, row == FIX_CORRECTED, &scaled, &count, err));
+        const int32_t beside = count > 0 ? 2 : 1;
+        moe_try(
+            add_points(plot, panel, family, &(struct marks){OF_CORRECTED, false, 0, beside}, &points, err));
+        if (count > 0)
+            moe_try(add_points(plot, panel, family, &(struct marks){OF_CORRECTED, true, 1, 2}, &scaled, err));
     }
     plot_link(plot, FIX_AS_PUBLISHED * columns + column, FIX_CORRECTED * columns + column);
 out:
@@ -311,23 +367,28 @@ out:
 
 moe_status draw_d_k1_fix(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
     static const enum source_d_axis axes[] = {D_SCALING, D_GRANULARITY, D_SHARED};
-    static const enum source_d_experiment members[] = {D_DENSE, D_A2, D_B1, D_B2, D_B4, D_C2,
-                                                       D_C3,    D_C4, D_D2, D_D3, D_D4};
+    static const enum source_d_experiment members[] = {D_DENSE, D_A2,        D_B1,        D_B2,       D_B4,
+                                                       D_C2,    D_C3,        D_C4,        D_D2,       D_D3,
+                                                       D_D4,    D_A2_SCALED, D_B1_SCALED, D_B4_SCALED};
+    const struct plot_pen raw = source_kind_pen(OF_CORRECTED, STYLE_MUTED);
+    const struct plot_pen doubled = scaled_pen(STYLE_MUTED);
+    const struct plot_pen line = source_reference_pen();
     static const char *const heads[FIX_ROWS] = {"published", "ours, as published", "ours, corrected",
                                                 "ours, corrected minus as published"};
     enum { COLUMNS = 3 };
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
     char seeds[32];
-    char note[640];
+    char note[768];
     (void)frame;
-    source_d_seeds(report, members, 11, seeds, sizeof seeds);
+    source_d_seeds(report, members, (int32_t)(sizeof members / sizeof members[0]), seeds, sizeof seeds);
     snprintf(
         note, sizeof note,
         "Rows 1 to 3: validation loss minus that of the dense model 01; rows 2 and 3 have the same axis. "
         "Ours: mean and 95 %% interval over %s, differences taken seed by seed. One routed expert is "
         "active in the whole left column, in \"1 of 8\" and in \"3 + 1\": only there does the corrected "
-        "combine weight differ. Published: one seed, another size of model and data.",
+        "combine weight differ. Triangles: the raw weight doubled, so that the expert's output begins about "
+        "as large as with a weight of one. Published: one seed, another size of model and data.",
         seeds);
     moe_try(
         plot_new(&(struct plot_layout){.title = "One active expert: combine weight divided by itself, or not",
@@ -337,6 +398,9 @@ moe_status draw_d_k1_fix(struct report *report, int32_t frame, struct plot **out
                                        .rows = FIX_ROWS,
                                        .columns = COLUMNS},
                  &plot, err));
+    plot_add_legend(plot, "corrected: raw weight", GEOM_POINTS, &raw);
+    plot_add_legend(plot, "corrected: raw weight doubled", GEOM_POINTS, &doubled);
+    plot_add_legend(plot, "no difference", GEOM_LINE, &line);
     for (int32_t row = 0; row < FIX_ROWS; row++)
         plot_head_row(plot, row, heads[row]);
     for (int32_t c = 0; c < COLUMNS; c++)

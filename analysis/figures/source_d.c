@@ -28,6 +28,9 @@ const char *const source_d_experiments[D_EXPERIMENTS] = {
     [D_A2_TEXT] = "a2_bias_text",
     [D_A2_SIGN] = "a2_bias_sign",
     [D_A1_LAYERS] = "a1_per_layer",
+    [D_A2_SCALED] = "a2_scaled",
+    [D_B1_SCALED] = "b1_scaled",
+    [D_B4_SCALED] = "b4_scaled",
 };
 const char *const source_d_titles[D_EXPERIMENTS] = {
     [D_LLAMA] = "00: Llama, dense",
@@ -52,6 +55,9 @@ const char *const source_d_titles[D_EXPERIMENTS] = {
     [D_A2_TEXT] = "bias as in the text",
     [D_A2_SIGN] = "bias by sign",
     [D_A1_LAYERS] = "a1: penalty per layer",
+    [D_A2_SCALED] = "a2: weight doubled",
+    [D_B1_SCALED] = "b1: weight doubled",
+    [D_B4_SCALED] = "b4: weight doubled",
 };
 const enum source_d_experiment source_d_ways[D_WAYS] = {D_A0, D_A1, D_A2};
 const char *const source_d_way_titles[D_WAYS] = {"a0: no balancing", "a1: penalty", "a2: bias"};
@@ -114,7 +120,9 @@ static const char *const bias_rules[] = {A2, "a2_bias_text", "a2_bias_sign"};
 #define BOTH(names, more)                                                                                    \
     { SOURCE_D_SUITE, names, COUNT(names), source_d_protocols, D_PROTOCOLS, more }
 
-static const char *const added[] = {"a2_bias_text", "a2_bias_sign", "a1_per_layer"};
+static const char *const added[] = {"a2_bias_text", "a2_bias_sign", "a1_per_layer",
+                                    "a2_scaled",    "b1_scaled",    "b4_scaled"};
+static const char *const scaled[] = {"a2_scaled", "b1_scaled", "b4_scaled"};
 static const char *const without_bias[] = {"a0_moedl_no_lb", "a1_moedl_lb_penalty"};
 /* The dense model first, b20 last: what routes and trains for two epochs lies between. */
 static const char *const all[] = {"01_moedl_dense",
@@ -137,6 +145,8 @@ static const char *const all[] = {"01_moedl_dense",
                                   "b20_moedl_e4_k1_4ep"};
 
 static const struct run_need need_llama = {SOURCE_D_SUITE, llama, COUNT(llama), source_d_protocols, 1, NULL};
+static const struct run_need need_scaled = {
+    SOURCE_D_SUITE, scaled, COUNT(scaled), source_d_protocols + D_CORRECTED, 1, NULL};
 static const struct run_need need_without_bias = BOTH(without_bias, NULL);
 static const struct run_need need_added = {
     SOURCE_D_SUITE, added, COUNT(added), source_d_protocols + D_CORRECTED, 1, NULL};
@@ -150,7 +160,8 @@ const struct run_need source_d_need_scaling = BOTH(scaling, NULL);
 const struct run_need source_d_need_granularity = BOTH(granularity, NULL);
 const struct run_need source_d_need_shared = BOTH(shared, NULL);
 const struct run_need source_d_need_capacity = BOTH(capacity, NULL);
-const struct run_need source_d_need_question = BOTH(question, NULL);
+const struct run_need source_d_need_shapes = BOTH(question, NULL);
+const struct run_need source_d_need_question = BOTH(question, &need_scaled);
 const struct run_need source_d_need_training = BOTH(question, &need_without_bias);
 const struct run_need source_d_need_router = BOTH(router, NULL);
 const struct run_need source_d_need_bias_rules = {
@@ -193,7 +204,8 @@ const struct figure source_d_figures[] = {
     {"d-k1-fix", "D", "One active expert: combine weight divided by itself, or not",
      "Validation loss less that of the dense model along three axes of the design: as the document reports "
      "it, and in our runs under both protocols. Where a single expert is active the published combine weight "
-     "is its score divided by itself; the corrected one is the score.",
+     "is its score divided by itself; the corrected one is the score. The score also makes the expert's "
+     "output smaller: doubled, it begins near one.",
      &source_d_need_question, draw_d_k1_fix, NULL},
     {"d-router-gradient", "D", "Gradient of the routers during training",
      "Norm of the gradients of all routers, and its share of the norm of all gradients, on logarithmic axes. "
@@ -239,6 +251,19 @@ const int32_t source_d_figure_count = COUNT(source_d_figures);
 bool source_d_runs_under(enum source_d_experiment experiment, enum source_d_protocol protocol) {
     if (experiment == D_LLAMA) return protocol == D_AS_PUBLISHED;
     return experiment < D_A2_TEXT || protocol == D_CORRECTED;
+}
+
+enum source_d_experiment source_d_scaled(enum source_d_experiment experiment) {
+    switch (experiment) {
+    case D_A2:
+        return D_A2_SCALED;
+    case D_B1:
+        return D_B1_SCALED;
+    case D_B4:
+        return D_B4_SCALED;
+    default:
+        return D_EXPERIMENTS;
+    }
 }
 
 struct run_group source_d_group(const struct report *report, enum source_d_experiment experiment,

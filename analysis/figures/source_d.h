@@ -34,6 +34,9 @@ enum source_d_experiment {
     D_A2_TEXT, /* from here on not in the source: corrected protocol only */
     D_A2_SIGN,
     D_A1_LAYERS,
+    D_A2_SCALED, /* raw weight doubled */
+    D_B1_SCALED,
+    D_B4_SCALED,
     D_EXPERIMENTS
 };
 extern const char *const source_d_experiments[D_EXPERIMENTS]; /* names of the runs */
@@ -66,7 +69,8 @@ extern const struct run_need source_d_need_scaling;     /* 01, a2, b1, b2, b4 */
 extern const struct run_need source_d_need_granularity; /* 01, a2, c2, c3, c4 */
 extern const struct run_need source_d_need_shared;      /* 01, c3, d2, d3, d4 */
 extern const struct run_need source_d_need_capacity;    /* 01, a2, e1 to e4 */
-extern const struct run_need source_d_need_question;    /* 01, a2, b, c, d */
+extern const struct run_need source_d_need_shapes;      /* 01, a2, b, c, d */
+extern const struct run_need source_d_need_question;    /* the same, and what is scaled */
 extern const struct run_need source_d_need_training;    /* 01, a, b, c, d */
 extern const struct run_need source_d_need_router;      /* a2, c2, c3, d4 */
 extern const struct run_need source_d_need_bias_rules;  /* a2 and its other rules, corrected */
@@ -76,6 +80,9 @@ extern const struct run_need source_d_need_all;         /* all of the source, an
 
 /* Whether an experiment runs under a protocol. */
 bool source_d_runs_under(enum source_d_experiment experiment, enum source_d_protocol protocol);
+
+/* The run of an experiment with its raw weight doubled; D_EXPERIMENTS if there is none. */
+enum source_d_experiment source_d_scaled(enum source_d_experiment experiment);
 
 /* The runs of an experiment under a protocol, or under the only one that it has. */
 struct run_group source_d_group(const struct report *report, enum source_d_experiment experiment,

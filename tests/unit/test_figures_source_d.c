@@ -274,7 +274,7 @@ static void test_all_missing(void **state) {
     struct report *one = open_report(path);
     assert_int_equal(run_list_require(one->runs, &source_d_need_all, "table x", &err), MOE_ENOTFOUND);
     assert_non_null(strstr(err.message, "01_moedl_dense as-published, 01_moedl_dense corrected"));
-    assert_non_null(strstr(err.message, " and 27 more; train them with `moe suite moedl --tier desk`"));
+    assert_non_null(strstr(err.message, " and 30 more; train them with `moe suite moedl --tier desk`"));
     report_close(one);
 }
 
@@ -300,7 +300,7 @@ static int count_lines(const char *text) {
 static void test_results(void **state) {
     (void)state;
     char *csv = print_csv("d-results");
-    assert_int_equal(count_lines(csv), 1 + 25);
+    assert_int_equal(count_lines(csv), 1 + 28);
     near(csv_value(csv, "\r\nb4_moedl_e16_k1,", 0), 1.13773, 0.0);
     near(csv_value(csv, "\r\nb4_moedl_e16_k1,", 1), 1.1016, 0.0);
     near(csv_value(csv, "\r\nb4_moedl_e16_k1,", 2), 2.05 + 0.0105 * D_B4, 1e-9);
@@ -333,6 +333,11 @@ static void test_question(void **state) {
     near(csv_value(csv, head, 10), -0.008 * steps, 1e-9);
     near(csv_value(csv, head, 13), SEEDS, 0.0);
     near(csv_value(csv, "\r\nb4 - b1,one of sixteen against one of two,", 5), 0.0025 * (D_B4 - D_B1), 1e-9);
+    /* doubled: the corrected run is another, and the change is from the row above */
+    const double doubled = 0.0025 * (D_B4_SCALED - D_B1_SCALED);
+    head = "\r\nb4 scaled - b1 scaled,the same with raw weights doubled,,,,,,";
+    near(csv_value(csv, head, 0), doubled, 1e-9);
+    near(csv_value(csv, head, 4), doubled - 0.0105 * (D_B4 - D_B1), 1e-9);
     near(csv_value(csv, "\r\nc1 - c2,one of eight against two of sixteen,", 5), 0.0025 * (D_A2 - D_C2), 1e-9);
     free(csv);
 }
@@ -352,7 +357,7 @@ static void test_parameters(void **state) {
 static void test_routing(void **state) {
     (void)state;
     char *csv = print_csv("d-routing");
-    assert_int_equal(count_lines(csv), 1 + 2 * 16 + 3);
+    assert_int_equal(count_lines(csv), 1 + 2 * 16 + 6);
     const char *one = "\r\ne1_moedl_cf_1_0,as published,";
     near(csv_value(csv, one, 0), SEEDS, 0.0);
     near(csv_value(csv, one, 1), -7.0 + 0.5 * (log10(8.5) + log10(9.5)), 1e-9);
