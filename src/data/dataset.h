@@ -64,7 +64,7 @@ struct dataset {
 /* Reads or generates both splits. Validation never shares a sequence with training: generated splits have
  * independent random numbers, a text file may stand in one split only, and without validation files the
  * validation_tokens (0: a tenth of the text) that follow the training tokens are held out. Errors:
- * MOE_ENOTFOUND says which file is missing and that `moe data fetch NAME` or --data-dir gets it; MOE_EFORMAT
+ * MOE_ENOTFOUND says which file is missing and what gets it; MOE_EFORMAT
  * names file and offset; MOE_ECONFIG a request that the data cannot fill, with what to change. */
 moe_status dataset_open(const struct dataset_request *request, struct dataset **out_dataset, moe_err *err);
 void dataset_close(struct dataset *d); /* NULL is allowed */

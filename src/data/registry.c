@@ -125,6 +125,13 @@ const struct data_set *registry_at(int32_t i) {
     return &sets[i];
 }
 
+const struct data_set *registry_holding(const char *file) {
+    for (int32_t i = 0; i < SETS; i++)
+        for (int32_t k = 0; k < sets[i].num_files; k++)
+            if (strcmp(sets[i].files[k].name, file) == 0) return &sets[i];
+    return NULL;
+}
+
 moe_status registry_find(const char *name, const struct data_set **out_set, moe_err *err) {
     const char *names[SETS];
     char all[256] = "";

@@ -30,6 +30,9 @@ struct data_set {
 int32_t registry_count(void);
 const struct data_set *registry_at(int32_t i); /* 0 <= i < registry_count() */
 
+/* The set that has a file of this name; NULL if none has. */
+const struct data_set *registry_holding(const char *file);
+
 /* MOE_ENOTFOUND lists the names there are. */
 moe_status registry_find(const char *name, const struct data_set **out_set, moe_err *err);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/file.h"
+#include "data/registry.h"
 
 /* Bytes of the well-formed UTF-8 character at p, 0 if there is none (Unicode standard, table 3-7). */
 static int64_t utf8_length(const unsigned char *p, int64_t left) {
@@ -51,6 +52,21 @@ out:
     return status;
 }
 
+static moe_status missing_file(const char *folder, const char *name, const char *path, moe_err *err) {
+    const struct data_set *set = registry_holding(name);
+    if (folder == NULL) return moe_fail(err, MOE_ENOTFOUND, "%s: no such file; name one that is there", path);
+    if (set == NULL)
+        return moe_fail(err, MOE_ENOTFOUND,
+                        "%s: no such file; it is in no data set of `moe data list`: point --data-dir at the "
+                        "folder that has it, or name another",
+                        path);
+    return moe_fail(
+        err, MOE_ENOTFOUND,
+        "%s: no such file; get it with `moe data fetch %s` or point --data-dir at the folder that "
+        "has it",
+        path, set->name);
+}
+
 moe_status text_file_read(const char *folder, const char *name, bool utf8, struct text_file *out,
                           moe_err *err) {
     moe_status status = MOE_OK;
@@ -59,11 +75,10 @@ moe_status text_file_read(const char *folder, const char *name, bool utf8, struc
     size_t size = 0;
     char *path = path_join(folder, name);
     moe_check(path != NULL, err, MOE_ENOMEM, "%s: out of memory", name);
-    moe_check(
-        file_exists(path), err, MOE_ENOTFOUND,
-        "%s: no such file; get it with `moe data fetch NAME` (`moe data list` shows the names) or point "
-        "--data-dir at the folder that has it",
-        path);
+    if (!file_exists(path)) {
+        status = missing_file(folder, name, path, err);
+        goto out;
+    }
     moe_try(file_read_all(path, SIZE_MAX / 2, &bytes, &size, err));
     text.bytes = (char *)bytes;
     text.size = (int64_t)size;

@@ -280,7 +280,9 @@ static void bad_requests_and_files_are_refused(void **state) {
     put(folder, "latin.txt", "caf\xe9 au lait\n", 13);
     put(folder, "cut.txt", "ab\xe2\x82", 4);
     struct dataset_request request = text_request(folder, "none.txt", "v.txt");
-    refused(&request, MOE_ENOTFOUND, "none.txt", "moe data fetch");
+    refused(&request, MOE_ENOTFOUND, "none.txt", "in no data set");
+    request.train_files[0] = "shakespeare/input.txt";
+    refused(&request, MOE_ENOTFOUND, "input.txt", "`moe data fetch shakespeare`");
     request.train_files[0] = "nul.txt";
     refused(&request, MOE_EFORMAT, "nul.txt", "offset 3");
     request.train_files[0] = "empty.txt";
