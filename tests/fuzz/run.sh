@@ -10,8 +10,8 @@ cc=$(command -v clang || true) cxx=$(command -v clang++ || true)
 echo 'int LLVMFuzzerTestOneInput(const unsigned char *d, unsigned long n) { (void)d; (void)n; return 0; }' >"$build/probe.c"
 "$cc" -fsanitize=fuzzer,address,undefined "$build/probe.c" -o "$build/probe" 2>/dev/null || { echo "skipped: clang has no fuzzer runtime here"; exit 77; }
 
-packages=$(pkg-config --cflags --libs jansson hdf5 libxxhash libcurl libcrypto)
-packages+=' -lsentencepiece'
+packages=$(pkg-config --cflags --libs jansson hdf5 libxxhash libcurl libcrypto zlib)
+packages+=' -lsentencepiece -lsentencepiece_train'
 flags=(-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE
        -Isrc -I. -Itests)
 [ "$(uname -m)" != x86_64 ] || flags+=(-march=x86-64-v3)
@@ -24,7 +24,7 @@ compile() { # source
     *) "$cc" -std=c11 "${flags[@]}" ${packages} -c "$1" -o "$object" -Wno-unused-command-line-argument ;;
     esac
 }
-for source in src/core/*.c src/core/*.cc src/record/*.c src/data/*.c src/data/*.cc src/model/safetensors*.c src/train/experiment*.c; do compile "$source"; done
+for source in src/core/*.c src/core/*.cc src/record/*.c src/data/*.c src/data/*.cc src/model/safetensors*.c src/train/experiment*.c src/train/lr_sweep.c; do compile "$source"; done
 
 for source in tests/fuzz/fuzz_*.c; do
     name=$(basename "$source" .c)
