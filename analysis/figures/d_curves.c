@@ -305,7 +305,7 @@ moe_status draw_d_bias_rules(struct report *report, int32_t frame, struct plot *
                        err));
     for (int32_t k = 0; k < 2; k++) {
         struct plot_panel_spec points =
-            step_panel(k == 0 ? "validation loss" : "minus \"code\"", k == 0 ? "nats per token" : NULL);
+            step_panel(k == 0 ? "validation loss" : "minus \"code\"", "nats per token");
         points.position.label = "rule";
         points.position.names = names;
         points.position.num_names = COUNT(rules);

@@ -213,7 +213,7 @@ static moe_status draw_family(struct report *report, enum source_d_axis axis, co
     legend(plot, "same as dense");
     set_panel(plot, 0, family, "validation loss", "nats per token", NAN);
     set_panel(plot, 1, family, "minus dense", "nats per token", 0.0);
-    set_panel(plot, 2, family, "published, minus dense", NULL, 0.0);
+    set_panel(plot, 2, family, "published, minus dense", "nats per token", 0.0);
     moe_try(add_losses(report, plot, 0, family, err));
     moe_try(add_differences(report, plot, 1, family, D_DENSE, err));
     moe_try(add_published(report, plot, 2, family, D_DENSE, err));
@@ -260,7 +260,7 @@ moe_status draw_d_capacity(struct report *report, int32_t frame, struct plot **o
     set_panel(plot, 0, family, "validation loss", "nats per token", NAN);
     set_panel(plot, 1, family, "dropped slots", "% of all slots", NAN);
     set_panel(plot, 2, family, "minus a2 (no limit)", "nats per token", 0.0);
-    set_panel(plot, 3, family, "published, minus a2", NULL, 0.0);
+    set_panel(plot, 3, family, "published, minus a2", "nats per token", 0.0);
     moe_try(add_losses(report, plot, 0, family, err));
     moe_try(add_differences(report, plot, 2, family, D_A2, err));
     moe_try(add_published(report, plot, 3, family, D_A2, err));
