@@ -372,7 +372,8 @@ const struct table source_d_tables[] = {
      "Differences of the validation loss in nats per token, taken seed by seed, with their 95 % intervals "
      "and the p of a paired t test; above zero the first of the two is worse. The change is the corrected "
      "difference less the one as published, which scaled rows (the weight of the single expert is twice "
-     "its raw score) have from the row above. No model in c2 - c3 and in d3 - d2 has one active expert.",
+     "its raw score) have from the row above. Seeds are those of the change. No model in c2 - c3 and in d3 - "
+     "d2 has one active expert.",
      &source_d_need_question, question_columns, COUNT(question_columns), build_question},
     {"d-parameters", "D", "Parameters, published and computed",
      "Totals that the source reports, beside those that follow from the sizes in its code, and those of our "
