@@ -9,7 +9,7 @@ struct tokenizer;
 enum dataset_kind { DATASET_UNIFORM = 0, DATASET_STORIES = 1, DATASET_TEXT = 2 };
 enum tokenizer_kind { TOKENIZE_WORD = 0, TOKENIZE_BYTE = 1, TOKENIZE_SENTENCEPIECE = 2 };
 
-#define DATASET_MAX_FILES   4
+#define DATASET_MAX_FILES   8
 #define DATASET_MAX_DOMAINS 16
 
 struct dataset_request {

@@ -99,7 +99,8 @@ static moe_status subject_open(struct subject *s, const struct variant *v, int t
     moe_try(device_open("cpu", &options, &s->dev, err));
     moe_try(decoder_create(&s->e.model, &s->e.moe, &limits, s->dev, &s->decoder, err));
     moe_try(params_initialize(decoder_params(s->decoder), 1, err));
-    moe_try(optimizer_create(&s->optimizer, &s->e, decoder_params(s->decoder), err));
+    moe_try(optimizer_create(&s->optimizer, &s->e, decoder_params(s->decoder), s->e.moe.num_layers,
+                             s->e.moe.num_experts, err));
     s->expert_norms = calloc((size_t)v->moe_layers * (size_t)v->experts + 1, sizeof *s->expert_norms);
     moe_check(s->expert_norms != NULL, err, MOE_ENOMEM, "no memory for expert norms");
 out:

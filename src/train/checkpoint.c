@@ -34,6 +34,7 @@ static void format_progress(const struct train_progress *p, struct safetensors_e
         double value;
     } reals[] = {
         {"best", p->best},
+        {"balance", p->balance},
         {"epoch_train_seconds", p->epoch_train_seconds},
         {"epoch_eval_seconds", p->epoch_eval_seconds},
         {"epoch_checkpoint_seconds", p->epoch_checkpoint_seconds},
@@ -103,12 +104,11 @@ static struct safetensors_source routing_tensor(const struct routing *routing, c
         .name = name, .dtype = dtype, .rank = 2, .shape = {routing->layers, routing->experts}, .data = data};
 }
 
-moe_status checkpoint_save(const char *path, const struct experiment *e, struct decoder *d,
-                           const struct train_progress *progress, const struct checkpoint_counts *counts,
-                           moe_err *err) {
+moe_status checkpoint_save(const char *path, const struct learner *l, const struct train_progress *progress,
+                           const struct checkpoint_counts *counts, moe_err *err) {
     moe_status status = MOE_OK;
-    const struct params *params = decoder_params(d);
-    const struct routing *routing = decoder_routing(d);
+    const struct params *params = l->params;
+    const struct routing *routing = l->routing;
     const int64_t room = (int64_t)params->count * TENSORS_PER_PARAM + 3;
     struct snapshot snapshot = {{0}, {0}};
     struct safetensors_entry entries[METADATA_MAX];
@@ -129,8 +129,8 @@ moe_status checkpoint_save(const char *path, const struct experiment *e, struct 
     }
     format_progress(progress, entries, values, &entry_count);
     entries[entry_count++] = (struct safetensors_entry){"outcome", progress->outcome};
-    entries[entry_count++] = (struct safetensors_entry){"config", e->json};
-    entries[entry_count++] = (struct safetensors_entry){"config_sha256", e->sha256};
+    entries[entry_count++] = (struct safetensors_entry){"config", l->e->json};
+    entries[entry_count++] = (struct safetensors_entry){"config_sha256", l->e->sha256};
     moe_try(safetensors_write(path, tensors, count, entries, entry_count, SAFETENSORS_CHECKSUM, err));
 out:
     snapshot_free(&snapshot);
@@ -169,7 +169,7 @@ static moe_status read_progress(const struct safetensors *file, const char *path
     int64_t bad = 0, finished = 0;
     const char *config = safetensors_metadata(file, "config_sha256");
     const char *outcome = safetensors_metadata(file, "outcome");
-    *p = (struct train_progress){0};
+    *p = (struct train_progress){.balance = 1};
     moe_check(config != NULL && strcmp(config, e->sha256) == 0, err, MOE_EMISMATCH,
               "%s: the checkpoint belongs to another configuration (sha256 %.12s, this run has %.12s); "
               "delete it to begin "
@@ -183,6 +183,9 @@ static moe_status read_progress(const struct safetensors *file, const char *path
     moe_try(read_integer(file, path, "bad", &bad, err));
     moe_try(read_integer(file, path, "finished", &finished, err));
     moe_try(read_real(file, path, "best", &p->best, err));
+    /* not in checkpoints from before there was such a thing */
+    if (safetensors_metadata(file, "balance") != NULL)
+        moe_try(read_real(file, path, "balance", &p->balance, err));
     moe_try(read_real(file, path, "epoch_train_seconds", &p->epoch_train_seconds, err));
     moe_try(read_real(file, path, "epoch_eval_seconds", &p->epoch_eval_seconds, err));
     moe_try(read_real(file, path, "epoch_checkpoint_seconds", &p->epoch_checkpoint_seconds, err));
@@ -247,12 +250,11 @@ out:
     return status;
 }
 
-moe_status checkpoint_load(const char *path, const struct experiment *e, struct decoder *d,
-                           struct train_progress *out_progress, const struct checkpoint_counts *out_counts,
-                           moe_err *err) {
+moe_status checkpoint_load(const char *path, struct learner *l, struct train_progress *out_progress,
+                           const struct checkpoint_counts *out_counts, moe_err *err) {
     moe_status status = MOE_OK;
     struct safetensors *file = NULL;
-    struct params *params = decoder_params(d);
+    struct params *params = l->params;
     int64_t largest = 1;
     for (int32_t i = 0; i < params->count; i++) {
         if (params->items[i].count > largest) largest = params->items[i].count;
@@ -261,10 +263,10 @@ moe_status checkpoint_load(const char *path, const struct experiment *e, struct 
     moe_check(buffer != NULL, err, MOE_ENOMEM, "no memory to read a tensor of %lld elements",
               (long long)largest);
     moe_try(open_checked(path, &file, err));
-    moe_try(read_progress(file, path, e, out_progress, err));
+    moe_try(read_progress(file, path, l->e, out_progress, err));
     for (int32_t i = 0; i < params->count; i++)
         moe_try(load_param(file, params, i, buffer, err));
-    if (decoder_routing(d)->layers > 0) moe_try(load_routing(file, decoder_routing(d), out_counts, err));
+    if (l->routing->layers > 0) moe_try(load_routing(file, l->routing, out_counts, err));
     moe_try(params->dev->ops->synchronize(params->dev, err));
 out:
     safetensors_close(file);

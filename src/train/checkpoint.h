@@ -7,8 +7,7 @@
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 
-#include "model/decoder.h"
-#include "train/experiment.h"
+#include "train/learner.h"
 
 /* Where a run stands between two optimizer steps. */
 struct train_progress {
@@ -19,6 +18,7 @@ struct train_progress {
     double best;        /* best criterion so far; INFINITY before the first evaluation */
     int64_t best_step;
     int32_t bad;      /* evaluations since */
+    double balance;   /* multiple of the balance weights that classifier.balance_target has come to */
     bool finished;    /* the run has ended and only needs sealing */
     char outcome[32]; /* why, when finished */
     double epoch_train_seconds, epoch_eval_seconds,
@@ -31,9 +31,8 @@ struct checkpoint_counts {
     int64_t *metered_load;   /* load since the selection bias last moved */
 };
 
-moe_status checkpoint_save(const char *path, const struct experiment *e, struct decoder *d,
-                           const struct train_progress *progress, const struct checkpoint_counts *counts,
-                           moe_err *err);
+moe_status checkpoint_save(const char *path, const struct learner *l, const struct train_progress *progress,
+                           const struct checkpoint_counts *counts, moe_err *err);
 
 /* Reads the progress only. MOE_ENOTFOUND if there is none; MOE_EMISMATCH if it belongs to another
  * configuration. */
@@ -41,8 +40,7 @@ moe_status checkpoint_peek(const char *path, const struct experiment *e, struct 
                            moe_err *err);
 
 /* Restores everything. MOE_EFORMAT if damaged: the message says how to begin the run again. */
-moe_status checkpoint_load(const char *path, const struct experiment *e, struct decoder *d,
-                           struct train_progress *out_progress, const struct checkpoint_counts *out_counts,
-                           moe_err *err);
+moe_status checkpoint_load(const char *path, struct learner *l, struct train_progress *out_progress,
+                           const struct checkpoint_counts *out_counts, moe_err *err);
 
 #endif

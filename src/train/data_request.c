@@ -1,5 +1,8 @@
 #include "train/data_request.h"
 
+_Static_assert((int)DATA_MAX_FILES <= (int)DATASET_MAX_FILES && (int)DATA_MAX_FILES <= (int)IMAGE_MAX_FILES,
+               "a request has room for all files");
+
 struct dataset_request data_request_of(const struct experiment *e, const char *data_dir) {
     const struct data_config *d = &e->data;
     struct dataset_request request = {
@@ -23,5 +26,23 @@ struct dataset_request data_request_of(const struct experiment *e, const char *d
         request.train_files[i] = d->train_files[i];
     for (int32_t i = 0; i < d->num_validation_files; i++)
         request.validation_files[i] = d->validation_files[i];
+    return request;
+}
+
+struct image_request image_request_of(const struct experiment *e, const char *data_dir) {
+    const struct data_config *d = &e->data;
+    struct image_request request = {
+        .kind = d->source == DATA_CIFAR10 ? IMAGES_CIFAR : IMAGES_GENERATED,
+        .data_dir = data_dir,
+        .num_train_files = d->num_train_files,
+        .num_test_files = d->num_validation_files,
+        .train_images = d->train_images,
+        .test_images = d->test_images,
+        .seed = d->seed,
+    };
+    for (int32_t i = 0; i < d->num_train_files; i++)
+        request.train_files[i] = d->train_files[i];
+    for (int32_t i = 0; i < d->num_validation_files; i++)
+        request.test_files[i] = d->validation_files[i];
     return request;
 }

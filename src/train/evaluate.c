@@ -104,10 +104,12 @@ static void fill_rows(const struct experiment *e, const struct dataset *data,
     out->criterion = all->loss;
 }
 
-moe_status evaluate(struct decoder *d, const struct experiment *e, const struct dataset *data, int64_t step,
-                    int64_t epoch, int32_t *inputs, int32_t *targets, struct routing_sums *routing,
+moe_status evaluate(struct learner *l, const struct corpus *corpus, int64_t step, int64_t epoch,
+                    struct corpus_batch *buffer, struct routing_sums *routing,
                     struct evaluation *out_evaluation, moe_err *err) {
     moe_status status = MOE_OK;
+    const struct experiment *e = l->e;
+    const struct dataset *data = corpus->data;
     const double start = clock_seconds();
     const int64_t per_batch = e->train.micro_batch_size, sequences = data->validation.sequences;
     struct domain_sums domains[DATASET_MAX_DOMAINS] = {{0}};
@@ -124,19 +126,19 @@ moe_status evaluate(struct decoder *d, const struct experiment *e, const struct 
         const int64_t count = sequences - first < per_batch ? sequences - first : per_batch;
         for (int64_t i = 0; i < count; i++)
             numbers[i] = first + i;
-        dataset_batch(&data->validation, data->sequence_length, numbers, count, inputs, targets);
-        const struct decoder_batch batch = {
-            .tokens = inputs,
-            .targets = targets,
+        corpus_batch_read(corpus, false, numbers, count, buffer);
+        const struct learner_batch batch = {
+            .data = buffer,
             .batch = count,
             .seq = data->sequence_length,
+            .step = (uint32_t)step,
+            .micro = (uint32_t)(first / per_batch),
             .step_rows = count * data->sequence_length,
-            .label_smoothing = e->train.eval_label_smoothing ? (float)e->train.label_smoothing : 0.0f,
         };
-        struct decoder_loss loss;
-        moe_try(decoder_eval_batch(d, &batch, &loss, sequence_ce, sequence_correct, err));
+        struct learner_loss loss;
+        moe_try(learner_eval_batch(l, &batch, &loss, sequence_ce, sequence_correct, err));
         add_batch(data, first, count, sequence_ce, sequence_correct, domains);
-        routing_sums_add(routing, decoder_routing(d), count * data->sequence_length);
+        routing_sums_add(routing, l->routing, count * data->sequence_length);
         means.ce += loss.ce / (double)loss.targets;
         means.loss += loss.smoothed / (double)loss.targets;
         means.aux += loss.aux;

@@ -3,10 +3,8 @@
 #ifndef TRAIN_EVALUATE_H
 #define TRAIN_EVALUATE_H
 
-#include "data/dataset.h"
-#include "model/decoder.h"
 #include "record/schema.h"
-#include "train/experiment.h"
+#include "train/learner.h"
 
 /* Sums over an evaluation's batches, [layers, experts] or [layers]. */
 struct routing_sums {
@@ -30,10 +28,9 @@ struct evaluation {
     double seconds;
 };
 
-/* buffers: inputs and targets of one batch, each [batch_size * T], host. Uses the routing controls as they
- * stand. */
-moe_status evaluate(struct decoder *d, const struct experiment *e, const struct dataset *data, int64_t step,
-                    int64_t epoch, int32_t *inputs, int32_t *targets, struct routing_sums *routing,
+/* buffer: room for a batch of train.micro_batch_size sequences. Uses the routing controls as they stand. */
+moe_status evaluate(struct learner *l, const struct corpus *corpus, int64_t step, int64_t epoch,
+                    struct corpus_batch *buffer, struct routing_sums *routing,
                     struct evaluation *out_evaluation, moe_err *err);
 
 #endif

@@ -9,7 +9,7 @@
 #include "train/experiment_internal.h"
 #include "train/lr_sweep.h"
 
-/* Who an experiment is: keys of its JSON outside the four sections, which no file and no --set may write. */
+/* Who an experiment is: keys of its JSON outside the sections, which no file and no --set may write. */
 #define IDENTITY(key, field)                                                                                 \
     {                                                                                                        \
         .name = key, .type = CONFIG_STRING, .offset = offsetof(struct experiment, field),                    \
@@ -35,7 +35,21 @@ moe_status experiment_validate(const struct experiment *e, moe_err *err) {
     return experiment_check(e, NULL, err);
 }
 
-/* Fills the four sections, resolves and checks them, and writes the canonical texts; the identity is there
+/* Takes out what this kind of model does not read. */
+static void drop_unread(const struct experiment *e, json_t *values) {
+    static const char *const of_text[] = {"train_tokens", "validation_tokens", "sequence_length", "tokenizer",
+                                          "tokenizer_file"};
+    if (!experiment_is_classifier(e)) {
+        json_object_del(values, "classifier");
+        return;
+    }
+    json_object_del(values, "model");
+    json_object_del(values, "moe");
+    for (size_t i = 0; i < sizeof of_text / sizeof *of_text; i++)
+        json_object_del(json_object_get(values, "data"), of_text[i]);
+}
+
+/* Fills all sections, resolves and checks them, and writes the canonical texts; the identity is there
  * already. */
 static moe_status finish(struct experiment *e, const struct config *config, moe_err *err) {
     moe_status status = MOE_OK;
@@ -47,6 +61,7 @@ static moe_status finish(struct experiment *e, const struct config *config, moe_
     who = config_to_json(&identity, e);
     moe_check(values != NULL && who != NULL && json_object_update(values, who) == 0, err, MOE_ENOMEM,
               "no memory for a configuration");
+    drop_unread(e, values);
     moe_try(config_canonical_json(values, &e->json, err));
     moe_try(config_canonical_toml(values, &e->toml, err));
     moe_try(hash_sha256(e->json, strlen(e->json), e->sha256, err));

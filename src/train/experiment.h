@@ -9,30 +9,42 @@
  * [base], and so on. Keys are SECTION.KEY with the sections below; EXPERIMENT_KEYS (experiment_keys.c) is the
  * one table of all keys: name, type, default, range, unit and a sentence of documentation (printed by `moe
  * info --keys`).
+ *
+ * The model is a decoder ([model], [moe]), or an image classifier where [classifier] names a kind. What only
+ * the other one reads is no part of a run's configuration, and setting it is an error.
  */
 #ifndef TRAIN_EXPERIMENT_H
 #define TRAIN_EXPERIMENT_H
 
 #include "core/config.h"
 #include "core/status.h"
+#include "model/classifier.h"
 #include "model/config.h"
 
 #define EXPERIMENT_NAME_MAX 128
+#define DATA_MAX_FILES      8
 
-enum data_source { DATA_UNIFORM = 0, DATA_STORIES = 1, DATA_TEXT = 2 };
+enum data_source {
+    DATA_UNIFORM = 0,
+    DATA_STORIES = 1,
+    DATA_TEXT = 2,
+    DATA_CIFAR10 = 3, /* images, of files */
+    DATA_IMAGES = 4   /* images, generated */
+};
 enum tokenizer_name { TOKENIZER_WORD = 0, TOKENIZER_BYTE = 1, TOKENIZER_SENTENCEPIECE = 2 };
 
 struct data_config {
     enum data_source source;
-    char train_files[4][256]; /* text: names relative to --data-dir (wikitext2/wiki.train.head1MB.raw), in
-                                 order */
+    /* text and cifar10: names relative to --data-dir (wikitext2/wiki.train.head1MB.raw), in order */
+    char train_files[DATA_MAX_FILES][256];
     int32_t num_train_files;
-    char validation_files[4][256]; /* text; none: what follows the training tokens is held out */
+    char validation_files[DATA_MAX_FILES][256]; /* text: none: what follows the training tokens is held out */
     int32_t num_validation_files;
     enum tokenizer_name tokenizer;
     char tokenizer_file[256]; /* sentencepiece model, relative to --data-dir or to the suite's folder */
     int64_t train_tokens, validation_tokens; /* used, and must be there; 0 = all (text only) */
-    int32_t sequence_length;
+    int32_t sequence_length;                 /* 1 for images: an image counts as a token */
+    int64_t train_images, test_images;       /* used, and must be there; 0 = all (cifar10 only) */
     uint64_t seed; /* of generated corpora; runs of one experiment with different train.seed share the data */
 };
 
@@ -65,12 +77,37 @@ struct train_config {
     double label_smoothing, z_coeff; /* z_coeff: z-loss on the head's logits */
 };
 
+enum classifier_name {
+    CONFIG_CLASSIFIER_NONE = 0, /* the model is a decoder */
+    CONFIG_CLASSIFIER_FLAT = 1,
+    CONFIG_CLASSIFIER_HIERARCHICAL = 2,
+    CONFIG_CLASSIFIER_HIERARCHICAL_GSHARD = 3,
+    CONFIG_CLASSIFIER_DENSE = 4
+};
+/* Of a dense network: its width gives it as many parameters as the mixture of these keys... */
+enum classifier_match {
+    CONFIG_MATCH_NONE = 0,   /* (its width is classifier.hidden) */
+    CONFIG_MATCH_ACTIVE = 1, /* uses for an image */
+    CONFIG_MATCH_TOTAL = 2   /* has */
+};
+
+struct classifier_section {
+    enum classifier_name kind;
+    int32_t hidden; /* of an expert; of a dense network too unless it is matched */
+    enum classifier_match match;
+    double noise_end;      /* the noise falls or rises to this, linear per epoch... */
+    int32_t noise_epochs;  /* ...within these; 0 = it stays */
+    double balance_target; /* CV^2 of a batch's load that the balance weights are moved towards; 0 = none */
+    struct classifier_config net; /* the other keys; kind, input, hidden and classes are resolved */
+};
+
 struct experiment {
     char suite[EXPERIMENT_NAME_MAX], source[8],
         name[EXPERIMENT_NAME_MAX]; /* name includes axis values: lr_sweep@train.lr=0.001 */
     char protocol[32], tier[16];
     struct model_config model;
     struct moe_config moe;
+    struct classifier_section classifier;
     struct data_config data;
     struct train_config train;
     char *json; /* canonical: all keys, sorted, compact; the config's identity */
@@ -78,7 +115,15 @@ struct experiment {
     char sha256[65];
 };
 
-/* Every key of the four sections, at its offset in struct experiment. */
+/* Whether the model is an image classifier: then [model] and [moe] mean nothing. */
+static inline bool experiment_is_classifier(const struct experiment *e) {
+    return e->classifier.kind != CONFIG_CLASSIFIER_NONE;
+}
+static inline bool experiment_has_images(const struct experiment *e) {
+    return e->data.source == DATA_CIFAR10 || e->data.source == DATA_IMAGES;
+}
+
+/* Every key of all sections, at its offset in struct experiment. */
 extern const struct config_schema EXPERIMENT_KEYS;
 
 /* What the command line says beside the suite file. */
@@ -117,8 +162,11 @@ moe_status experiment_validate(const struct experiment *e, moe_err *err);
 /* What initial values, order of sequences, dropout and expert dropout are drawn from. */
 uint64_t experiment_random_seed(const struct experiment *e);
 
-/* Optimizer steps of the whole run without early stopping, from the token counts; 0 when they depend on a
- * file's length (data.train_tokens = 0 and no train.max_steps). */
+/* Sequences (images) of an epoch, from the configuration alone; 0 if only a file's length tells. */
+int64_t experiment_sequences(const struct experiment *e);
+
+/* Optimizer steps of the whole run without early stopping, from the counts of tokens or images; 0 when they
+ * depend on a file's length (data.train_tokens or data.train_images = 0 and no train.max_steps). */
 int64_t experiment_planned_steps(const struct experiment *e);
 
 /* Rebuilds the struct from the JSON that a run file or checkpoint carries: the same checks, and the same json

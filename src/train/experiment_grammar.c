@@ -23,7 +23,7 @@ enum shape {
 
 struct table_grammar {
     const char *what;
-    bool sections; /* holds [model], [moe], [data], [train] */
+    bool sections; /* holds the sections of EXPERIMENT_KEYS */
     struct member {
         const char *name;
         enum shape shape;

@@ -2,6 +2,7 @@
 #include "train/experiment.h"
 
 #define AT(field)        .name = #field, .offset = offsetof(struct experiment, field)
+#define NET(field)       .name = "classifier." #field, .offset = offsetof(struct experiment, classifier.net.field)
 #define RANGE(low, high) .min = (low), .max = (high)
 #define ROOM(field)                                                                                          \
     .capacity = sizeof(((struct experiment *)0)->field) / sizeof(((struct experiment *)0)->field[0])
@@ -114,14 +115,62 @@ static const struct config_key keys[] = {
     {AT(moe.bias_counts_eval), .type = CONFIG_BOOL, .silent = true,
      TEXT("false", "", "Counts the load of an evaluation into the next step of the bias.")},
 
-    {AT(data.source), .type = CONFIG_ENUM, WORDS("uniform", "stories", "text"),
-     TEXT("stories", "", "Uniform random tokens, generated stories, or text files.")},
+    {AT(classifier.kind), .type = CONFIG_ENUM,
+     WORDS("none", "flat", "hierarchical", "hierarchical_gshard", "dense"),
+     TEXT("none", "",
+          "Image classifier: experts under one gate, under two levels of gates, the second choices by chance "
+          "(GShard), or one network; none = the model is a decoder.")},
+    {AT(classifier.hidden), .type = CONFIG_INT32, RANGE(1, SIZE_MAX_KEY),
+     TEXT("128", "", "Width inside an expert, or inside the network of kind dense.")},
+    {NET(experts), .type = CONFIG_INT32, RANGE(1, 4096), TEXT("10", "experts", "Experts, over all groups.")},
+    {NET(groups), .type = CONFIG_INT32, RANGE(1, 4096),
+     TEXT("5", "groups", "Groups of experts of a hierarchical kind.")},
+    {NET(top_k_groups), .type = CONFIG_INT32, RANGE(1, 4096),
+     TEXT("2", "groups", "Groups that an image uses.")},
+    {NET(top_k), .type = CONFIG_INT32, RANGE(1, 4096),
+     TEXT("4", "experts", "Experts that an image uses; of each of its groups in a hierarchical kind.")},
+    {NET(gating), .type = CONFIG_ENUM, WORDS("printed", "published_code"),
+     TEXT("printed", "",
+          "Noisy top-k gates and their losses as Shazeer et al. (2017) print them, or as source B's code has "
+          "them.")},
+    {NET(w_importance), .type = CONFIG_FLOAT, RANGE(0, 1e6),
+     TEXT("0.01", "", "Weight of the importance loss CV^2 (of GShard's loss in that kind).")},
+    {NET(w_load), .type = CONFIG_FLOAT, RANGE(0, 1e6), TEXT("0.01", "", "Weight of the load loss CV^2.")},
+    {NET(noise), .type = CONFIG_FLOAT, RANGE(0, 1e6),
+     TEXT("1.0", "", "Multiplies the noise of the gates; 0 = no noise, and no chance in second choices.")},
+    {AT(classifier.noise_end), .type = CONFIG_FLOAT, RANGE(0, 1e6),
+     TEXT("0.0", "", "The same after noise_epochs.")},
+    {AT(classifier.noise_epochs), .type = CONFIG_INT32, RANGE(0, 1000000),
+     TEXT("0", "epochs", "Epochs over which the noise moves to noise_end, linearly; 0 = it stays.")},
+    {NET(noise_at_evaluation), .type = CONFIG_BOOL, TEXT("false", "", "Evaluations draw noise too.")},
+    {AT(classifier.balance_target), .type = CONFIG_FLOAT, RANGE(0, 1e6),
+     TEXT("0.0", "",
+          "CV^2 of a batch's load over the experts: above it the weights of both losses grow by 1 % a step, "
+          "below it they shrink, up to a hundredfold; 0 = they stay.")},
+    {NET(double_softmax), .type = CONFIG_BOOL,
+     TEXT("false", "", "Takes the cross-entropy of a softmax of the probabilities, as source B does.")},
+    {NET(expert_init), .type = CONFIG_ENUM, WORDS("pytorch", "glorot", "he", "identical"),
+     TEXT("pytorch", "", "Initial values of the experts; identical: all are like the first.")},
+    {NET(gate_std), .type = CONFIG_FLOAT, RANGE(0, 1e6),
+     TEXT("0.0", "", "Standard deviation of the gates' normal initial values; 0 = zeros.")},
+    {AT(classifier.match), .type = CONFIG_ENUM, WORDS("none", "active", "total"),
+     TEXT("none", "",
+          "Gives kind dense as many parameters as the flat mixture of the other keys uses for an image, or "
+          "has.")},
+    {NET(expected_parameters), .type = CONFIG_INT64, RANGE(0, 1e15),
+     TEXT("0", "parameters", "Published size, asserted when the model is built; 0 = not stated.")},
+
+    {AT(data.source), .type = CONFIG_ENUM, WORDS("uniform", "stories", "text", "cifar10", "images"),
+     TEXT("stories", "",
+          "Uniform random tokens, generated stories, text files, CIFAR-10's binary files, or generated "
+          "images.")},
     {AT(data.train_files), .type = CONFIG_STRING_LIST, ROOM(data.train_files), .item_size = 256,
-     COUNT(data.num_train_files), TEXT("[]", "", "Text files to train on, in order, in the data folder.")},
+     COUNT(data.num_train_files),
+     TEXT("[]", "", "Files of text or images to train on, in order, in the data folder.")},
     {AT(data.validation_files), .type = CONFIG_STRING_LIST, ROOM(data.validation_files), .item_size = 256,
      COUNT(data.num_validation_files),
      TEXT("[]", "",
-          "Text files to evaluate on, in the data folder; none: text that follows the training tokens.")},
+          "Files to evaluate on, in the data folder; none: text that follows the training tokens.")},
     {AT(data.tokenizer), .type = CONFIG_ENUM, WORDS("word", "byte", "sentencepiece"),
      TEXT("word", "", "How text files become tokens.")},
     {AT(data.tokenizer_file), .type = CONFIG_STRING, ROOM(data.tokenizer_file),
@@ -134,6 +183,11 @@ static const struct config_key keys[] = {
           "training text without validation files (text files only).")},
     {AT(data.sequence_length), .type = CONFIG_INT32, RANGE(1, SIZE_MAX_KEY),
      TEXT("256", "tokens", "Length of a sequence.")},
+    {AT(data.train_images), .type = CONFIG_INT64, RANGE(0, INT32_MAX), .silent = true,
+     TEXT("0", "images",
+          "Training images, the first ones, which the files must have; 0 = all (files only).")},
+    {AT(data.test_images), .type = CONFIG_INT64, RANGE(0, INT32_MAX), .silent = true,
+     TEXT("0", "images", "Test images in the same way.")},
     {AT(data.seed), .type = CONFIG_UINT64, RANGE(0, 9.3e18), TEXT("1", "", "Seed of generated data.")},
 
     {AT(train.seed), .type = CONFIG_UINT64, RANGE(0, 9.3e18),

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/images.h"
 #include "train/experiment_internal.h"
 
 #define DESCRIPTION_MAX 320
@@ -34,6 +35,61 @@ static moe_status clash(const struct subject *s, const char *a, const char *rela
         if (condition) return clash(s, (a), (relation), (b), (advice));                                      \
     } while (0)
 
+static bool is_of(const char *key, const char *section) {
+    const size_t length = strlen(section);
+    return strncmp(key, section, length) == 0 && key[length] == '.';
+}
+
+/* Values that someone wrote and nothing reads. */
+static moe_status check_unread(const struct subject *s) {
+    const bool classifier = experiment_is_classifier(s->e);
+    for (size_t i = 0; s->config != NULL && i < EXPERIMENT_KEYS.count; i++) {
+        const char *key = EXPERIMENT_KEYS.keys[i].name;
+        if (config_value(s->config, key) == NULL || strcmp(key, "classifier.kind") == 0) continue;
+        refuse_if(classifier && (is_of(key, "model") || is_of(key, "moe")), key, "has no meaning with",
+                  "classifier.kind", "an image classifier is described in [classifier]; remove it");
+        refuse_if(!classifier && is_of(key, "classifier"), key, "has no meaning with", "classifier.kind",
+                  "name the kind of an image classifier, or remove it");
+        refuse_if(classifier &&
+                      (strcmp(key, "data.train_tokens") == 0 || strcmp(key, "data.validation_tokens") == 0 ||
+                       strcmp(key, "data.sequence_length") == 0),
+                  key, "has no meaning with", "classifier.kind",
+                  "images are counted by data.train_images and data.test_images; remove it");
+        refuse_if(!classifier &&
+                      (strcmp(key, "data.train_images") == 0 || strcmp(key, "data.test_images") == 0),
+                  key, "has no meaning with", "classifier.kind",
+                  "text is counted by data.train_tokens and data.validation_tokens; remove it");
+    }
+    return MOE_OK;
+}
+
+/* Puts the resolved part of a classifier's configuration in. */
+static moe_status resolve_classifier(struct experiment *e, moe_err *err) {
+    moe_status status = MOE_OK;
+    static const enum classifier_kind kinds[] = {
+        [CONFIG_CLASSIFIER_FLAT] = CLASSIFIER_FLAT,
+        [CONFIG_CLASSIFIER_HIERARCHICAL] = CLASSIFIER_HIERARCHICAL,
+        [CONFIG_CLASSIFIER_HIERARCHICAL_GSHARD] = CLASSIFIER_HIERARCHICAL_GSHARD,
+        [CONFIG_CLASSIFIER_DENSE] = CLASSIFIER_DENSE,
+    };
+    struct classifier_section *c = &e->classifier;
+    struct classifier_config mixture;
+    struct classifier_counts counts;
+    c->net.kind = kinds[c->kind];
+    c->net.input = IMAGE_VALUES;
+    c->net.classes = IMAGE_CLASSES;
+    c->net.hidden = c->hidden;
+    e->data.sequence_length = 1;
+    if (c->kind != CONFIG_CLASSIFIER_DENSE || c->match == CONFIG_MATCH_NONE) goto out;
+    mixture = c->net;
+    mixture.kind = CLASSIFIER_FLAT;
+    moe_try(classifier_count(&mixture, 1, &counts, err));
+    c->net.hidden = classifier_dense_width(c->net.input, c->net.classes,
+                                           c->match == CONFIG_MATCH_ACTIVE ? counts.active : counts.total);
+out:
+    return status;
+}
+
 static int compare_layers(const void *a, const void *b) {
     const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
     return (x > y) - (x < y);
@@ -57,7 +113,9 @@ moe_status experiment_resolve(struct experiment *e, const struct config *config,
     qsort(moe->layers, (size_t)moe->num_layers, sizeof moe->layers[0], compare_layers);
     if (moe->intermediate_size == 0) moe->intermediate_size = m->intermediate_size;
     if (e->train.micro_batch_size == 0) e->train.micro_batch_size = e->train.batch_size;
-    return MOE_OK;
+    const moe_status unread = check_unread(s);
+    if (unread != MOE_OK) return unread;
+    return experiment_is_classifier(e) ? resolve_classifier(e, err) : MOE_OK;
 }
 
 static moe_status check_model(const struct subject *s) {
@@ -118,6 +176,37 @@ static moe_status check_moe(const struct subject *s) {
     return MOE_OK;
 }
 
+static moe_status check_classifier(const struct subject *s) {
+    const struct classifier_section *c = &s->e->classifier;
+    const struct train_config *t = &s->e->train;
+    refuse_if(c->match != CONFIG_MATCH_NONE && c->kind != CONFIG_CLASSIFIER_DENSE, "classifier.match",
+              "asks for a width of", "classifier.kind", "only kind dense is matched: set none");
+    refuse_if(c->noise_epochs > t->max_epochs, "classifier.noise_epochs", "is more than", "train.max_epochs",
+              "the noise would never come to noise_end: shorten it");
+    refuse_if(c->balance_target > 0 && c->net.w_importance == 0 && c->net.w_load == 0,
+              "classifier.balance_target", "moves no weight: both are 0, with", "classifier.w_load",
+              "state the weights that the run begins with");
+    refuse_if(t->label_smoothing > 0, "train.label_smoothing", "is not available with", "classifier.kind",
+              "set 0");
+    refuse_if(t->z_coeff > 0, "train.z_coeff", "is not available with", "classifier.kind", "set 0");
+    return classifier_check(&c->net, s->err);
+}
+
+static moe_status check_images(const struct subject *s) {
+    const struct data_config *d = &s->e->data;
+    refuse_if(!experiment_is_classifier(s->e), "data.source", "gives images, but with", "classifier.kind",
+              "the model is a decoder: name text, or a kind of classifier");
+    refuse_if(d->source == DATA_CIFAR10 && d->num_train_files == 0, "data.train_files", "is empty, but with",
+              "data.source", "name the files to train on (cifar10/data_batch_1.bin)");
+    refuse_if(d->source == DATA_CIFAR10 && d->num_validation_files == 0, "data.validation_files",
+              "is empty, but with", "data.source", "name the files to test on (cifar10/test_batch.bin)");
+    refuse_if(d->source == DATA_IMAGES && d->train_images == 0, "data.train_images", "means all, but with",
+              "data.source", "generated images have no end: give a number");
+    refuse_if(d->source == DATA_IMAGES && d->test_images == 0, "data.test_images", "means all, but with",
+              "data.source", "generated images have no end: give a number");
+    return MOE_OK;
+}
+
 static moe_status check_text(const struct subject *s) {
     const struct data_config *d = &s->e->data;
     refuse_if(d->num_train_files == 0, "data.train_files", "is empty, but with", "data.source",
@@ -134,6 +223,9 @@ static moe_status check_text(const struct subject *s) {
 static moe_status check_data(const struct subject *s) {
     const struct data_config *d = &s->e->data;
     const struct model_config *m = &s->e->model;
+    if (experiment_has_images(s->e)) return check_images(s);
+    refuse_if(experiment_is_classifier(s->e), "data.source", "has no images, but with", "classifier.kind",
+              "use cifar10, or images for generated ones");
     refuse_if(m->positions == POSITIONS_LEARNED && d->sequence_length > m->max_position_embeddings,
               "data.sequence_length", "is longer than", "model.max_position_embeddings",
               "learned positions end there: shorten the sequence or add positions");
@@ -154,9 +246,15 @@ static moe_status check_data(const struct subject *s) {
     return MOE_OK;
 }
 
+int64_t experiment_sequences(const struct experiment *e) {
+    const struct data_config *d = &e->data;
+    if (experiment_has_images(e)) return d->train_images;
+    return d->train_tokens > 0 ? (d->train_tokens - 1) / d->sequence_length : 0;
+}
+
 int64_t experiment_planned_steps(const struct experiment *e) {
-    if (e->data.train_tokens == 0) return e->train.max_steps;
-    const int64_t sequences = (e->data.train_tokens - 1) / e->data.sequence_length;
+    const int64_t sequences = experiment_sequences(e);
+    if (sequences == 0) return e->train.max_steps;
     const int64_t per_epoch = (sequences + e->train.batch_size - 1) / e->train.batch_size;
     const int64_t by_epochs =
         per_epoch > INT64_MAX / e->train.max_epochs ? INT64_MAX : per_epoch * e->train.max_epochs;
@@ -188,6 +286,7 @@ moe_status experiment_check(const struct experiment *e, const struct config *con
     moe_try(check_data(&subject));
     moe_try(check_train(&subject));
     moe_try(check_moe(&subject));
+    if (experiment_is_classifier(e)) moe_try(check_classifier(&subject));
 out:
     return status;
 }

@@ -62,6 +62,12 @@ moe_status model_file_config(const char *path, struct experiment **out_experimen
     moe_try(read_integer(file, path, "step", 0, &step, err));
     status = experiment_from_json(safetensors_metadata(file, "config"), out_experiment, &inner);
     moe_check(status == MOE_OK, err, inner.status, "%s: %s", path, inner.message);
+    if (experiment_is_classifier(*out_experiment)) {
+        experiment_free(*out_experiment);
+        *out_experiment = NULL;
+        moe_check(false, err, MOE_ENOTSUP, "%s: an image classifier; only decoders are read as model files",
+                  path);
+    }
     if (out_step != NULL) *out_step = step;
 out:
     safetensors_close(file);

@@ -43,13 +43,13 @@ static void build_spans(struct optimizer *o) {
 }
 
 moe_status optimizer_create(struct optimizer *o, const struct experiment *e, struct params *params,
-                            moe_err *err) {
+                            int32_t layers, int32_t experts, moe_err *err) {
     moe_status status = MOE_OK;
     *o = (struct optimizer){.train = e->train,
                             .expert_lr_scale = (float)e->moe.expert_lr_scale,
                             .params = params,
-                            .experts = e->moe.num_experts,
-                            .moe_layers = e->moe.num_layers};
+                            .experts = experts,
+                            .moe_layers = layers};
     size_t spans = 0;
     for (int32_t i = 0; i < params->count; i++) {
         spans += params->items[i].role == PARAM_EXPERT ? (size_t)params->items[i].shape[0] : 1;

@@ -3,7 +3,7 @@
 #ifndef TRAIN_OPTIMIZER_H
 #define TRAIN_OPTIMIZER_H
 
-#include "model/decoder.h"
+#include "nn/params.h"
 #include "train/experiment.h"
 
 struct optimizer {
@@ -25,8 +25,9 @@ struct gradient_norms {
     float *expert; /* [layers, experts] L2 over the expert's parameters; the caller's memory, may be NULL */
 };
 
+/* layers and experts: sizes of the record's axes; every expert tensor lies within them. */
 moe_status optimizer_create(struct optimizer *o, const struct experiment *e, struct params *params,
-                            moe_err *err);
+                            int32_t layers, int32_t experts, moe_err *err);
 void optimizer_free(struct optimizer *o);
 
 /* Measures the gradients. MOE_ENUMERIC if their norm is not finite: names the step and, of such

@@ -10,10 +10,10 @@
 
 double plan_tokens(const struct experiment *e) {
     const int64_t seq = e->data.sequence_length;
-    if (e->data.train_tokens <= 0) {
+    const int64_t sequences = experiment_sequences(e);
+    if (sequences <= 0) {
         return (double)e->train.max_steps * e->train.batch_size * (double)seq;
     }
-    const int64_t sequences = (e->data.train_tokens - 1) / seq;
     const int64_t steps_per_epoch = (sequences + e->train.batch_size - 1) / e->train.batch_size;
     double epochs = e->train.max_epochs;
     if (e->train.max_steps > 0 && (double)e->train.max_steps < epochs * (double)steps_per_epoch) {
@@ -33,8 +33,7 @@ static moe_status add_run(struct plan *plan, const struct plan_request *request,
     run->path = trainer_default_path(request->runs_dir, e);
     moe_check(run->path != NULL, err, MOE_ENOMEM, "no memory for a path");
     moe_try(run_state_of(run->path, &run->state, err));
-    moe_try(decoder_count(&e->model, &e->moe, e->train.micro_batch_size, e->data.sequence_length,
-                          &run->counts, err));
+    moe_try(learner_count(e, &run->counts, err));
     run->tokens = plan_tokens(e);
     run->flops = run->tokens * run->counts.flops_per_token;
     run->memory = run->counts.state_bytes + run->counts.activation_bytes;

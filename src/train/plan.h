@@ -2,9 +2,8 @@
 #ifndef TRAIN_PLAN_H
 #define TRAIN_PLAN_H
 
-#include "model/decoder.h"
 #include "record/writer.h"
-#include "train/experiment.h"
+#include "train/learner.h"
 
 struct plan_request {
     const char *suites_dir, *suite, *tier;
@@ -24,7 +23,7 @@ struct planned_run {
     struct experiment *experiment;
     char *path;
     enum run_state state;
-    struct decoder_counts counts;
+    struct learner_counts counts;
     double tokens;  /* training tokens if no early stop comes */
     double flops;   /* of all its training steps */
     int64_t memory; /* bytes: parameters, gradients, moments, activations */

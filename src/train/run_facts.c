@@ -96,17 +96,20 @@ static json_t *floors_json(const struct dataset *data) {
     return floors;
 }
 
-moe_status run_counts_json(const struct decoder_counts *counts, const struct dataset *data, char **out_json,
+static json_t *parts_json(const struct learner_counts *counts) {
+    json_t *parts = json_object();
+    for (int32_t i = 0; i < counts->part_count; i++)
+        json_object_set_new(parts, counts->parts[i].name, json_integer(counts->parts[i].parameters));
+    return parts;
+}
+
+moe_status run_counts_json(const struct learner_counts *counts, const struct dataset *data, char **out_json,
                            moe_err *err) {
     moe_status status = MOE_OK;
     json_t *root =
-        json_pack("{s:I, s:I, s:f, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:o, s:o}", "total",
-                  (json_int_t)counts->total, "active", (json_int_t)counts->active, "flops_per_token",
-                  counts->flops_per_token, "parts", "embedding", (json_int_t)counts->embedding, "attention",
-                  (json_int_t)counts->attention, "ffn", (json_int_t)counts->ffn, "experts",
-                  (json_int_t)counts->experts, "shared_experts", (json_int_t)counts->shared_experts, "router",
-                  (json_int_t)counts->router, "norm", (json_int_t)counts->norm, "head",
-                  (json_int_t)counts->head, "data", origins_json(data), "entropy_floor", floors_json(data));
+        json_pack("{s:I, s:I, s:f, s:o, s:o, s:o}", "total", (json_int_t)counts->total, "active",
+                  (json_int_t)counts->active, "flops_per_token", counts->flops_per_token, "parts",
+                  parts_json(counts), "data", origins_json(data), "entropy_floor", floors_json(data));
     moe_check(root != NULL, err, MOE_ENOMEM, "no memory for the run's counts");
     if (isfinite(data->train.unk_share)) {
         json_object_set_new(root, "unk_share",

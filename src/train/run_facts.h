@@ -2,9 +2,8 @@
 #ifndef TRAIN_RUN_FACTS_H
 #define TRAIN_RUN_FACTS_H
 
-#include "data/dataset.h"
-#include "model/decoder.h"
 #include "record/schema.h"
+#include "train/learner.h"
 
 #define RUN_FACTS_MAX  24
 #define RUN_FACT_CHARS 256
@@ -24,7 +23,7 @@ void run_facts_end(struct run_facts *facts, const char *divergence);
 
 /* {"total", "active", "flops_per_token", "parts": {...}, "data": [{"name", "sha256", "tokens"}],
  * "entropy_floor": {...}}; malloc'ed, sorted keys. */
-moe_status run_counts_json(const struct decoder_counts *counts, const struct dataset *data, char **out_json,
+moe_status run_counts_json(const struct learner_counts *counts, const struct dataset *data, char **out_json,
                            moe_err *err);
 
 /* VmHWM of this process in bytes; 0 where the system does not say. */

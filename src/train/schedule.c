@@ -24,9 +24,17 @@ double schedule_lr(const struct train_config *train, int64_t step, int64_t total
     return train->lr;
 }
 
+/* From start to end over `epochs` epochs, constant after. */
+static double moved(double start, double end, int64_t epochs, int64_t epoch) {
+    if (epochs <= 0) return start;
+    if (epoch >= epochs) return end;
+    return start + (end - start) * (double)epoch / (double)epochs;
+}
+
 double schedule_temperature(const struct moe_config *moe, int64_t epoch) {
-    if (moe->temperature_epochs <= 0) return moe->temperature_start;
-    if (epoch >= moe->temperature_epochs) return moe->temperature_end;
-    return moe->temperature_start +
-           (moe->temperature_end - moe->temperature_start) * (double)epoch / (double)moe->temperature_epochs;
+    return moved(moe->temperature_start, moe->temperature_end, moe->temperature_epochs, epoch);
+}
+
+double schedule_noise(const struct classifier_section *classifier, int64_t epoch) {
+    return moved(classifier->net.noise, classifier->noise_end, classifier->noise_epochs, epoch);
 }

@@ -1,4 +1,4 @@
-/* schedule.h - what changes with time: learning rate and router temperature. */
+/* schedule.h - what changes with time: learning rate, router temperature, noise of gates. */
 #ifndef TRAIN_SCHEDULE_H
 #define TRAIN_SCHEDULE_H
 
@@ -14,5 +14,8 @@ double schedule_lr(const struct train_config *train, int64_t step, int64_t total
 
 /* Router temperature of an epoch (0-based): start + (end - start) * epoch / temperature_epochs, then end. */
 double schedule_temperature(const struct moe_config *moe, int64_t epoch);
+
+/* Multiplier of the gates' noise in an epoch, in the same way from classifier.noise to noise_end. */
+double schedule_noise(const struct classifier_section *classifier, int64_t epoch);
 
 #endif

@@ -12,9 +12,9 @@
 struct session {
     const struct experiment *e;
     const struct trainer_options *options;
-    struct dataset *data;
+    struct corpus corpus;
     struct device *dev;
-    struct decoder *decoder;
+    struct learner learner;
     struct optimizer optimizer;
     struct run_writer *writer;
     struct run_facts facts;
@@ -25,7 +25,7 @@ struct session {
     int64_t epoch_tokens;      /* tokens of one epoch */
     int64_t shuffled_epoch;    /* epoch that `order` belongs to, -1 = none */
     int64_t *order;            /* [train.sequences] */
-    int32_t *inputs, *targets; /* [micro_batch_size, T] */
+    struct corpus_batch batch; /* of micro_batch_size sequences */
     struct routing_sums step_sums, eval_sums;
     int64_t *expert_updates; /* [L, E] */
     int64_t *metered_load;   /* [L, E] load since the selection bias last moved */

@@ -6,9 +6,18 @@
 #include "train/schedule.h"
 #include "train/session.h"
 
+/* Of classifier.balance_target: the change of the weight in a step, and how far it can go. */
+#define BALANCE_STEP  1.01
+#define BALANCE_RANGE 100.0
+
 static void set_routing_controls(struct session *s, int64_t step, bool record) {
     const struct moe_config *moe = &s->e->moe;
-    struct routing *r = decoder_routing(s->decoder);
+    struct routing *r = s->learner.routing;
+    if (experiment_is_classifier(s->e)) {
+        learner_set_gates(&s->learner, schedule_noise(&s->e->classifier, s->progress.epoch),
+                          s->progress.balance);
+        return;
+    }
     r->temperature = (float)schedule_temperature(moe, s->progress.epoch);
     r->dense = s->progress.epoch < moe->dense_epochs;
     r->with_select = moe->num_layers > 0 && (moe->lb_gamma > 0 || moe->expert_dropout > 0);
@@ -19,7 +28,7 @@ static void set_routing_controls(struct session *s, int64_t step, bool record) {
 }
 
 /* Adds a micro-batch to the step's loss. Means over rows weigh by the micro-batch's share of the step. */
-static void add_loss(struct decoder_loss *sum, const struct decoder_loss *part, double weight) {
+static void add_loss(struct learner_loss *sum, const struct learner_loss *part, double weight) {
     sum->ce += part->ce;
     sum->smoothed += part->smoothed;
     sum->head_z += part->head_z;
@@ -33,33 +42,29 @@ static void add_loss(struct decoder_loss *sum, const struct decoder_loss *part, 
 
 /* All micro-batches of a step; gradients accumulate. */
 static moe_status run_micro_batches(struct session *s, int64_t step, int64_t first, int64_t count,
-                                    struct decoder_loss *loss, double *data_seconds, moe_err *err) {
+                                    struct learner_loss *loss, double *data_seconds, moe_err *err) {
     moe_status status = MOE_OK;
     const struct experiment *e = s->e;
     const int64_t seq = e->data.sequence_length, per_micro = e->train.micro_batch_size;
-    *loss = (struct decoder_loss){0};
+    *loss = (struct learner_loss){0};
     routing_sums_clear(&s->step_sums);
     for (int64_t at = 0; at < count; at += per_micro) {
         const int64_t batch = count - at < per_micro ? count - at : per_micro;
         const double start = clock_seconds();
-        dataset_batch(&s->data->train, (int32_t)seq, s->order + first + at, batch, s->inputs, s->targets);
+        corpus_batch_read(&s->corpus, true, s->order + first + at, batch, &s->batch);
         *data_seconds += clock_seconds() - start;
-        const struct decoder_batch b = {
-            .tokens = s->inputs,
-            .targets = s->targets,
+        const struct learner_batch b = {
+            .data = &s->batch,
             .batch = batch,
             .seq = seq,
-            .seed = experiment_random_seed(e),
             .step = (uint32_t)step,
             .micro = (uint32_t)(at / per_micro),
             .step_rows = count * seq,
-            .label_smoothing = (float)e->train.label_smoothing,
-            .z_coeff = (float)e->train.z_coeff,
         };
-        struct decoder_loss part;
-        moe_try(decoder_train_batch(s->decoder, &b, &part, err));
+        struct learner_loss part;
+        moe_try(learner_train_batch(&s->learner, &b, &part, err));
         add_loss(loss, &part, (double)batch / (double)count);
-        routing_sums_add(&s->step_sums, decoder_routing(s->decoder), batch * seq);
+        routing_sums_add(&s->step_sums, s->learner.routing, batch * seq);
     }
 out:
     return status;
@@ -86,9 +91,24 @@ static void update_bias(struct session *s) {
     const struct moe_config *moe = &s->e->moe;
     const size_t cells = (size_t)s->step_sums.layers * (size_t)s->step_sums.experts;
     meter_load(s, &s->step_sums);
-    routing_update_bias(decoder_routing(s->decoder), s->metered_load, (float)moe->lb_gamma,
-                        rules[moe->bias_rule]);
+    routing_update_bias(s->learner.routing, s->metered_load, (float)moe->lb_gamma, rules[moe->bias_rule]);
     memset(s->metered_load, 0, cells * sizeof *s->metered_load);
+}
+
+/* Moves the weight of the balance losses so that CV^2 of the experts' load in a batch lies above the target
+ * as often as below it. */
+static void update_balance(struct session *s) {
+    const double target = s->e->classifier.balance_target;
+    const struct routing_sums *sums = &s->step_sums;
+    double mean = 0, squares = 0;
+    if (target <= 0) return;
+    for (int32_t e = 0; e < sums->experts; e++) {
+        mean += (double)sums->load[e] / sums->experts;
+        squares += (double)(sums->load[e] * sums->load[e]) / sums->experts;
+    }
+    const bool above = squares - mean * mean > target * mean * mean;
+    const double moved = s->progress.balance * (above ? BALANCE_STEP : 1 / BALANCE_STEP);
+    s->progress.balance = fmin(fmax(moved, 1 / BALANCE_RANGE), BALANCE_RANGE);
 }
 
 /* The record counts sequences in 16 bits; an evaluation of more than that stops at the largest number. */
@@ -107,14 +127,17 @@ static struct run_routing_row routing_row(struct session *s, const struct routin
     }
     for (size_t i = 0; i < cells * ROUTING_HIST_BINS; i++)
         s->row_hist[i] = saturate(sums->hist[i]);
-    for (int32_t l = 0; l < sums->layers; l++)
+    for (int32_t l = 0; l < sums->layers; l++) {
         s->row_entropy[l] = (float)(sums->entropy[l] / rows);
+        for (int32_t e = learner_experts_of(&s->learner, l); e < sums->experts; e++)
+            s->row_load[l * sums->experts + e] = -1;
+    }
     return (struct run_routing_row){
         .step = step,
         .load = s->row_load,
         .dropped_load = s->row_dropped,
         .prob_mass = s->row_prob_mass,
-        .bias = decoder_routing(s->decoder)->host.bias,
+        .bias = s->learner.routing->host.bias,
         .expert_grad_norm = s->expert_grad_norm,
         .expert_updates = s->expert_updates,
         .batch_hist = s->row_hist,
@@ -122,7 +145,7 @@ static struct run_routing_row routing_row(struct session *s, const struct routin
     };
 }
 
-static moe_status record_step(struct session *s, const struct decoder_loss *loss,
+static moe_status record_step(struct session *s, const struct learner_loss *loss,
                               const struct gradient_norms *norms, double lr, bool routing, moe_err *err) {
     moe_status status = MOE_OK;
     const double targets = (double)loss->targets;
@@ -140,7 +163,7 @@ static moe_status record_step(struct session *s, const struct decoder_loss *loss
         .loss_z = loss->head_z / targets + loss->router_z,
         .lr = lr,
         .grad_norm = norms->total,
-        .temperature = (double)decoder_routing(s->decoder)->temperature,
+        .temperature = (double)s->learner.routing->temperature,
         .router_grad_norm = norms->router,
         .dropped = dropped,
     };
@@ -161,7 +184,7 @@ static void update_speed(struct session *s, double tokens_per_second) {
 
 /* The parameter that the steps before have driven out of the numbers, if one has. */
 static const char *first_bad_parameter(const struct session *s) {
-    const struct params *params = decoder_params(s->decoder);
+    const struct params *params = s->learner.params;
     for (int32_t i = 0; i < params->count; i++) {
         const struct param *p = &params->items[i];
         if (s->dev->ops->find_nonfinite(s->dev, params->values + p->offset, p->count) >= 0) return p->name;
@@ -174,15 +197,15 @@ moe_status session_step(struct session *s, moe_err *err) {
     const struct experiment *e = s->e;
     const double start = clock_seconds();
     const int64_t step = s->progress.step + 1, first = s->progress.epoch_step * e->train.batch_size;
-    const int64_t left = s->data->train.sequences - first;
+    const int64_t left = s->corpus.data->train.sequences - first;
     const int64_t count = left < e->train.batch_size ? left : e->train.batch_size;
-    const bool routing =
-        e->moe.num_layers > 0 && e->train.routing_steps > 0 && step % e->train.routing_steps == 0;
-    struct decoder_loss loss;
-    struct gradient_norms norms = {.expert = e->moe.num_layers > 0 ? s->expert_grad_norm : NULL};
+    const bool sparse = learner_layers(&s->learner) > 0;
+    const bool routing = sparse && e->train.routing_steps > 0 && step % e->train.routing_steps == 0;
+    struct learner_loss loss;
+    struct gradient_norms norms = {.expert = sparse ? s->expert_grad_norm : NULL};
     double data_seconds = 0;
     if (s->shuffled_epoch != s->progress.epoch) {
-        dataset_shuffle(s->order, s->data->train.sequences, experiment_random_seed(e),
+        dataset_shuffle(s->order, s->corpus.data->train.sequences, experiment_random_seed(e),
                         (uint32_t)s->progress.epoch);
         s->shuffled_epoch = s->progress.epoch;
         data_seconds = clock_seconds() - start;
@@ -205,6 +228,7 @@ moe_status session_step(struct session *s, moe_err *err) {
     s->progress.tokens += tokens;
     count_updates(s);
     if (e->moe.num_layers > 0 && e->moe.lb_gamma > 0) update_bias(s);
+    if (sparse && experiment_is_classifier(e)) update_balance(s);
     moe_try(record_step(s, &loss, &norms, lr, routing, err));
     const double end = clock_seconds();
     const struct run_timing_row timing = {
@@ -229,12 +253,12 @@ moe_status session_evaluate(struct session *s, bool *out_stop, moe_err *err) {
     moe_status status = MOE_OK;
     const struct train_config *t = &s->e->train;
     struct evaluation evaluation;
-    struct routing *routing = decoder_routing(s->decoder);
-    routing->with_hist = routing->layers > 0;
+    struct routing *routing = s->learner.routing;
+    routing->with_hist = routing->layers > 0 && !experiment_is_classifier(s->e);
     routing->with_select = routing->with_select && s->e->moe.lb_gamma > 0;
     if (routing->with_select) routing_select(routing, s->dev, 0.0f, 0, 0, 0);
-    moe_try(evaluate(s->decoder, s->e, s->data, s->progress.step, s->progress.epoch, s->inputs, s->targets,
-                     &s->eval_sums, &evaluation, err));
+    moe_try(evaluate(&s->learner, &s->corpus, s->progress.step, s->progress.epoch, &s->batch, &s->eval_sums,
+                     &evaluation, err));
     if (s->e->moe.bias_counts_eval) meter_load(s, &s->eval_sums);
     for (int32_t i = 0; i < evaluation.domains; i++) {
         moe_try(run_writer_eval(s->writer, &evaluation.rows[i], err));

@@ -15,7 +15,7 @@ static moe_status save(struct session *s, moe_err *err) {
     const double start = clock_seconds();
     const struct checkpoint_counts counts = {s->expert_updates, s->metered_load};
     moe_try(run_writer_save(s->writer, err));
-    moe_try(checkpoint_save(s->checkpoint_path, s->e, s->decoder, &s->progress, &counts, err));
+    moe_try(checkpoint_save(s->checkpoint_path, &s->learner, &s->progress, &counts, err));
     s->progress.epoch_checkpoint_seconds += clock_seconds() - start;
 out:
     return status;
@@ -100,8 +100,8 @@ static moe_status keep_model(struct session *s, moe_err *err) {
     const struct train_progress *p = &s->progress;
     char *path = model_file_of_run(s->options->path);
     moe_check(path != NULL, err, MOE_ENOMEM, "no memory for a path");
-    model_file_set_routing(s->e, p->epoch, p->epoch_step, s->decoder);
-    moe_try(model_file_save(path, s->e, s->decoder, p->step, err));
+    model_file_set_routing(s->e, p->epoch, p->epoch_step, s->learner.decoder);
+    moe_try(model_file_save(path, s->e, s->learner.decoder, p->step, err));
 out:
     free(path);
     return status;

@@ -126,7 +126,8 @@ static void open_fixture(struct fixture *f, const char *name, const char *device
     const struct decoder_limits limits = {.max_batch = f->batch, .max_seq = f->seq, .training = true};
     if (decoder_create(&f->experiment.model, &f->experiment.moe, &limits, f->golden.dev, &f->decoder, &err) !=
             MOE_OK ||
-        optimizer_create(&f->optimizer, &f->experiment, decoder_params(f->decoder), &err) != MOE_OK)
+        optimizer_create(&f->optimizer, &f->experiment, decoder_params(f->decoder),
+                         f->experiment.moe.num_layers, f->experiment.moe.num_experts, &err) != MOE_OK)
         fail_msg("%s", err.message);
     decoder_routing(f->decoder)->temperature = (float)f->experiment.moe.temperature_start;
     set_parameters(f);

@@ -119,7 +119,8 @@ static void a_checkpoint_is_a_model_file(void **state) {
     int64_t *counts = calloc(2 * 2 * 5, sizeof *counts);
     const struct checkpoint_counts all = {.expert_updates = counts, .metered_load = counts + 10};
     const struct train_progress progress = {.step = 9, .epoch = 3, .epoch_step = 0};
-    if (checkpoint_save(path, s.e, s.d, &progress, &all, &err) != MOE_OK) fail_msg("%s", err.message);
+    const struct learner learner = learner_of_decoder(s.e, s.d);
+    if (checkpoint_save(path, &learner, &progress, &all, &err) != MOE_OK) fail_msg("%s", err.message);
     weights_set_routing(s.d, 0.75f, false); /* of epoch 2 */
     logits_of(s.d, want);
     logits_of_file(path, got, 9);
@@ -333,24 +334,26 @@ static struct experiment *small_run(void) {
 static double loss_of_file(const char *path, int64_t want_step, const char *want_sha256) {
     moe_err err = {0};
     struct subject s = {0};
-    struct dataset *data = NULL;
+    struct corpus corpus = {0};
+    struct corpus_batch batch = {0};
     struct routing_sums sums = {0};
     struct evaluation evaluation;
     int64_t step = 0;
-    int32_t inputs[8 * 32], targets[8 * 32];
     if (model_file_config(path, &s.e, &step, &err) != MOE_OK ||
         model_file_open(path, s.e, "cpu", 1, 8, 32, &s.dev, &s.d, &err) != MOE_OK)
         fail_msg("%s", err.message);
     assert_int_equal(step, want_step);
     assert_string_equal(s.e->sha256, want_sha256);
     assert_true(decoder_routing(s.d)->with_select);
-    const struct dataset_request request = data_request_of(s.e, NULL);
-    if (dataset_open(&request, &data, &err) != MOE_OK ||
+    struct learner learner = learner_of_decoder(s.e, s.d);
+    if (corpus_open(s.e, NULL, NULL, NULL, &corpus, &err) != MOE_OK ||
+        corpus_batch_create(&batch, &corpus, 8, &err) != MOE_OK ||
         routing_sums_create(&sums, s.e->moe.num_layers, s.e->moe.num_experts, &err) != MOE_OK ||
-        evaluate(s.d, s.e, data, step, 0, inputs, targets, &sums, &evaluation, &err) != MOE_OK)
+        evaluate(&learner, &corpus, step, 0, &batch, &sums, &evaluation, &err) != MOE_OK)
         fail_msg("%s", err.message);
     routing_sums_free(&sums);
-    dataset_close(data);
+    corpus_batch_free(&batch);
+    corpus_close(&corpus);
     subject_close(&s);
     return evaluation.criterion;
 }

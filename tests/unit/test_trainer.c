@@ -141,7 +141,7 @@ static void a_bad_gradient_is_traced_to_its_origin(void **state) {
     assert_int_equal(device_open("cpu", &options, &dev, &err), MOE_OK);
     assert_int_equal(decoder_create(&e->model, &e->moe, &limits, dev, &d, &err), MOE_OK);
     struct params *params = decoder_params(d);
-    assert_int_equal(optimizer_create(&o, e, params, &err), MOE_OK);
+    assert_int_equal(optimizer_create(&o, e, params, e->moe.num_layers, e->moe.num_experts, &err), MOE_OK);
     assert_int_equal(optimizer_norms(&o, 1, &norms, &err), MOE_OK);
     for (int i = 0; i < 3; i++) {
         const int32_t index = params_find(params, bad[i]);
