@@ -8,7 +8,7 @@
 #include "core/file.h"
 #include "model/safetensors.h"
 
-enum { TENSORS_PER_PARAM = 3, METADATA_MAX = 16, VALUE_MAX = 64 };
+enum { TENSORS_PER_PARAM = 3, METADATA_MAX = 24, VALUE_MAX = 64 };
 
 static const char *const prefixes[TENSORS_PER_PARAM] = {"", "adamw.m/", "adamw.v/"};
 
@@ -25,9 +25,15 @@ static void format_progress(const struct train_progress *p, struct safetensors_e
         const char *key;
         int64_t value;
     } integers[] = {
-        {"step", p->step},         {"epoch", p->epoch},         {"epoch_step", p->epoch_step},
-        {"tokens", p->tokens},     {"best_step", p->best_step}, {"bad", p->bad},
+        {"step", p->step},
+        {"epoch", p->epoch},
+        {"epoch_step", p->epoch_step},
+        {"tokens", p->tokens},
+        {"best_step", p->best_step},
+        {"bad", p->bad},
         {"finished", p->finished},
+        {"course_images", p->course.images},
+        {"course_correct", p->course.correct},
     };
     const struct {
         const char *key;
@@ -35,6 +41,8 @@ static void format_progress(const struct train_progress *p, struct safetensors_e
     } reals[] = {
         {"best", p->best},
         {"balance", p->balance},
+        {"course_ce", p->course.ce},
+        {"course_aux", p->course.aux},
         {"epoch_train_seconds", p->epoch_train_seconds},
         {"epoch_eval_seconds", p->epoch_eval_seconds},
         {"epoch_checkpoint_seconds", p->epoch_checkpoint_seconds},
@@ -163,6 +171,19 @@ out:
     return status;
 }
 
+/* Of decoders it means nothing, and their older checkpoints lack it. */
+static moe_status read_classifier_progress(const struct safetensors *file, const char *path,
+                                           struct train_progress *p, moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_try(read_real(file, path, "balance", &p->balance, err));
+    moe_try(read_real(file, path, "course_ce", &p->course.ce, err));
+    moe_try(read_real(file, path, "course_aux", &p->course.aux, err));
+    moe_try(read_integer(file, path, "course_images", &p->course.images, err));
+    moe_try(read_integer(file, path, "course_correct", &p->course.correct, err));
+out:
+    return status;
+}
+
 static moe_status read_progress(const struct safetensors *file, const char *path, const struct experiment *e,
                                 struct train_progress *p, moe_err *err) {
     moe_status status = MOE_OK;
@@ -183,12 +204,10 @@ static moe_status read_progress(const struct safetensors *file, const char *path
     moe_try(read_integer(file, path, "bad", &bad, err));
     moe_try(read_integer(file, path, "finished", &finished, err));
     moe_try(read_real(file, path, "best", &p->best, err));
-    /* not in checkpoints from before there was such a thing */
-    if (safetensors_metadata(file, "balance") != NULL)
-        moe_try(read_real(file, path, "balance", &p->balance, err));
     moe_try(read_real(file, path, "epoch_train_seconds", &p->epoch_train_seconds, err));
     moe_try(read_real(file, path, "epoch_eval_seconds", &p->epoch_eval_seconds, err));
     moe_try(read_real(file, path, "epoch_checkpoint_seconds", &p->epoch_checkpoint_seconds, err));
+    if (experiment_is_classifier(e)) moe_try(read_classifier_progress(file, path, p, err));
     p->bad = (int32_t)bad;
     p->finished = finished != 0;
     snprintf(p->outcome, sizeof p->outcome, "%s", outcome != NULL ? outcome : "");

@@ -9,6 +9,12 @@
 
 #include "train/learner.h"
 
+/* Training batches since the latest evaluation; of classifiers. */
+struct train_course {
+    double ce, aux; /* sums over images */
+    int64_t images, correct;
+};
+
 /* Where a run stands between two optimizer steps. */
 struct train_progress {
     int64_t step;       /* optimizer steps done */
@@ -17,8 +23,9 @@ struct train_progress {
     int64_t tokens;     /* training tokens seen */
     double best;        /* best criterion so far; INFINITY before the first evaluation */
     int64_t best_step;
-    int32_t bad;      /* evaluations since */
-    double balance;   /* multiple of the balance weights that classifier.balance_target has come to */
+    int32_t bad;    /* evaluations since */
+    double balance; /* multiple of the balance weights that classifier.balance_target has come to */
+    struct train_course course;
     bool finished;    /* the run has ended and only needs sealing */
     char outcome[32]; /* why, when finished */
     double epoch_train_seconds, epoch_eval_seconds,

@@ -7,7 +7,7 @@
 
 #include "train/data_request.h"
 
-_Static_assert(IMAGE_CLASSES + 1 <= DATASET_MAX_DOMAINS, "a domain for each class and one for all");
+_Static_assert(CORPUS_TRAINING_DOMAIN < DATASET_MAX_DOMAINS, "room for all domains");
 _Static_assert(2 * IMAGE_MAX_FILES <= sizeof((struct dataset *)0)->origins / sizeof(struct dataset_origin),
                "an origin for each file");
 
@@ -19,7 +19,8 @@ static void describe_split(const struct image_set *set, struct dataset_split *sp
 /* Domain 1 + c of an image of class c. */
 static moe_status describe_classes(const struct image_data *images, struct dataset *d, moe_err *err) {
     moe_status status = MOE_OK;
-    d->domains = 1 + IMAGE_CLASSES;
+    d->domains = CORPUS_TRAINING_DOMAIN + 1;
+    snprintf(d->domain_names[CORPUS_TRAINING_DOMAIN], sizeof d->domain_names[0], "training batches");
     snprintf(d->domain_names[0], sizeof d->domain_names[0], "all");
     for (int c = 0; c < IMAGE_CLASSES; c++)
         snprintf(d->domain_names[1 + c], sizeof d->domain_names[1 + c], "%s", images->class_names[c]);

@@ -6,8 +6,11 @@
 #include "data/images.h"
 #include "train/experiment.h"
 
-/* Images are sequences of one token: `data` then has their numbers, origins, and a domain for each class, but
- * no tokens. */
+/* The last domain of images: not test images, but the training batches since the evaluation before. */
+#define CORPUS_TRAINING_DOMAIN (1 + IMAGE_CLASSES)
+
+/* Images are sequences of one token: `data` then has their numbers, origins, and a domain for each class and
+ * for the training batches, but no tokens. */
 struct corpus {
     struct dataset *data;
     struct image_data *images; /* NULL for text */

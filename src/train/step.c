@@ -111,6 +111,25 @@ static void update_balance(struct session *s) {
     s->progress.balance = fmin(fmax(moved, 1 / BALANCE_RANGE), BALANCE_RANGE);
 }
 
+static void follow_course(struct train_course *course, const struct learner_loss *loss) {
+    course->ce += loss->ce;
+    course->aux += loss->aux * (double)loss->targets;
+    course->images += loss->targets;
+    course->correct += loss->correct;
+}
+
+/* The training batches as a domain of the evaluation; the next one begins anew. */
+static void record_course(struct train_course *course, struct run_eval_row *row) {
+    const double images = course->images > 0 ? (double)course->images : 1;
+    row->tokens = course->images;
+    row->loss_ce = course->ce / images;
+    row->loss = row->loss_ce;
+    row->loss_aux = course->aux / images;
+    row->accuracy = (double)course->correct / images;
+    row->perplexity = exp(row->loss_ce);
+    *course = (struct train_course){0};
+}
+
 /* The record counts sequences in 16 bits; an evaluation of more than that stops at the largest number. */
 static uint16_t saturate(int64_t count) {
     return count > UINT16_MAX ? UINT16_MAX : (uint16_t)count;
@@ -228,7 +247,10 @@ moe_status session_step(struct session *s, moe_err *err) {
     s->progress.tokens += tokens;
     count_updates(s);
     if (e->moe.num_layers > 0 && e->moe.lb_gamma > 0) update_bias(s);
-    if (sparse && experiment_is_classifier(e)) update_balance(s);
+    if (experiment_is_classifier(e)) {
+        follow_course(&s->progress.course, &loss);
+        if (sparse) update_balance(s);
+    }
     moe_try(record_step(s, &loss, &norms, lr, routing, err));
     const double end = clock_seconds();
     const struct run_timing_row timing = {
@@ -260,6 +282,8 @@ moe_status session_evaluate(struct session *s, bool *out_stop, moe_err *err) {
     moe_try(evaluate(&s->learner, &s->corpus, s->progress.step, s->progress.epoch, &s->batch, &s->eval_sums,
                      &evaluation, err));
     if (s->e->moe.bias_counts_eval) meter_load(s, &s->eval_sums);
+    if (experiment_is_classifier(s->e))
+        record_course(&s->progress.course, &evaluation.rows[CORPUS_TRAINING_DOMAIN]);
     for (int32_t i = 0; i < evaluation.domains; i++) {
         moe_try(run_writer_eval(s->writer, &evaluation.rows[i], err));
     }

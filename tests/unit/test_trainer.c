@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "core/file.h"
+#include "model/decoder.h"
 #include "train/device_fit.h"
 #include "train/optimizer.h"
 #include "train/trainer.h"
