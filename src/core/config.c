@@ -124,8 +124,7 @@ out:
     return status;
 }
 
-/* Whether a key has the value of its default. */
-static bool has_default(const struct config_key *key, const void *from) {
+bool config_has_default(const struct config_key *key, const void *from) {
     json_t *standard = NULL, *value = config_load(key, from);
     const bool parsed = config_parse_value(key->value, key->name, &standard, NULL) == MOE_OK;
     const bool same = parsed && (json_is_number(value) && json_is_number(standard)
@@ -141,7 +140,7 @@ json_t *config_to_json(const struct config_schema *schema, const void *from) {
     for (size_t i = 0; root != NULL && i < schema->count; i++) {
         char section[64];
         const struct config_key *key = &schema->keys[i];
-        if (key->silent && has_default(key, from)) continue;
+        if (key->silent && config_has_default(key, from)) continue;
         const char *dot = strchr(key->name, '.');
         json_t *table = root;
         if (dot != NULL) {

@@ -18,4 +18,7 @@ void config_expected(const struct config_key *key, struct text *t);
 void config_store(const struct config_key *key, const json_t *value, void *out);
 json_t *config_load(const struct config_key *key, const void *from);
 
+/* Whether a key of the struct has the value of its default. */
+bool config_has_default(const struct config_key *key, const void *from);
+
 #endif

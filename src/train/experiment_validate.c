@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/config_internal.h"
 #include "data/images.h"
 #include "train/experiment_internal.h"
 
@@ -40,12 +41,14 @@ static bool is_of(const char *key, const char *section) {
     return strncmp(key, section, length) == 0 && key[length] == '.';
 }
 
-/* Values that someone wrote and nothing reads. */
+/* Values that nothing reads, and that are not what they would be anyway. */
 static moe_status check_unread(const struct subject *s) {
     const bool classifier = experiment_is_classifier(s->e);
     for (size_t i = 0; s->config != NULL && i < EXPERIMENT_KEYS.count; i++) {
         const char *key = EXPERIMENT_KEYS.keys[i].name;
-        if (config_value(s->config, key) == NULL || strcmp(key, "classifier.kind") == 0) continue;
+        if (config_value(s->config, key) == NULL || strcmp(key, "classifier.kind") == 0 ||
+            config_has_default(&EXPERIMENT_KEYS.keys[i], s->e))
+            continue;
         refuse_if(classifier && (is_of(key, "model") || is_of(key, "moe")), key, "has no meaning with",
                   "classifier.kind", "an image classifier is described in [classifier]; remove it");
         refuse_if(!classifier && is_of(key, "classifier"), key, "has no meaning with", "classifier.kind",
@@ -99,6 +102,8 @@ moe_status experiment_resolve(struct experiment *e, const struct config *config,
     const struct subject subject = {e, config, err}, *s = &subject;
     struct model_config *m = &e->model;
     struct moe_config *moe = &e->moe;
+    const moe_status unread = check_unread(s);
+    if (unread != MOE_OK) return unread;
     if (m->num_key_value_heads == 0) m->num_key_value_heads = m->num_attention_heads;
     if (m->head_dim == 0) {
         refuse_if(m->hidden_size % m->num_attention_heads != 0, "model.hidden_size", "is no multiple of",
@@ -113,8 +118,6 @@ moe_status experiment_resolve(struct experiment *e, const struct config *config,
     qsort(moe->layers, (size_t)moe->num_layers, sizeof moe->layers[0], compare_layers);
     if (moe->intermediate_size == 0) moe->intermediate_size = m->intermediate_size;
     if (e->train.micro_batch_size == 0) e->train.micro_batch_size = e->train.batch_size;
-    const moe_status unread = check_unread(s);
-    if (unread != MOE_OK) return unread;
     return experiment_is_classifier(e) ? resolve_classifier(e, err) : MOE_OK;
 }
 

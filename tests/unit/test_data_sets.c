@@ -312,8 +312,8 @@ static void bad_requests_and_files_are_refused(void **state) {
     request.validation_tokens = 0;
     request.num_train_files = 0;
     refused(&request, MOE_ECONFIG, "data.train_files", "");
-    request.num_train_files = 5;
-    refused(&request, MOE_ECONFIG, "at most 4", "");
+    request.num_train_files = DATASET_MAX_FILES + 1;
+    refused(&request, MOE_ECONFIG, "at most 8", "");
     request.kind = DATASET_UNIFORM;
     request.num_train_files = 0;
     refused(&request, MOE_ECONFIG, "no end", "data.train_tokens");
