@@ -24,7 +24,7 @@ compile() { # source
     *) "$cc" -std=c11 "${flags[@]}" ${packages} -c "$1" -o "$object" -Wno-unused-command-line-argument ;;
     esac
 }
-for source in src/core/*.c src/core/*.cc src/record/*.c src/data/*.c src/data/*.cc src/model/safetensors*.c src/train/experiment*.c src/train/lr_sweep.c; do compile "$source"; done
+for source in src/core/*.c src/core/*.cc src/record/*.c src/data/*.c src/data/*.cc src/model/safetensors*.c src/model/classifier*.c src/nn/*.c src/train/experiment*.c src/train/lr_sweep.c; do compile "$source"; done
 
 for source in tests/fuzz/fuzz_*.c; do
     name=$(basename "$source" .c)
