@@ -14,23 +14,8 @@
 #include "model/decoder.h"
 #include "train/experiment.h"
 
-static struct experiment_choice choose(const char *name, const char *protocol, const char *tier) {
-    return (struct experiment_choice){.suites_dir = MOE_SOURCE_DIR "/runs/suites",
-                                      .suite = "moedl",
-                                      .experiment = name,
-                                      .protocol = protocol,
-                                      .tier = tier,
-                                      .seed = 1};
-}
-
-static struct experiment *load(const char *name, const char *protocol, const char *tier) {
-    moe_err err = {0};
-    struct experiment *e = NULL;
-    const struct experiment_choice choice = choose(name, protocol, tier);
-    if (experiment_load(&choice, &e, &err) != MOE_OK)
-        fail_msg("%s %s %s: %s", name, protocol, tier, err.message);
-    return e;
-}
+#define SUITE "moedl"
+#include "fixture_suite.h"
 
 /* Every row of the published table of results: its size, E, K, shared experts. */
 static const struct row {

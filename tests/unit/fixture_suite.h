@@ -1,0 +1,25 @@
+/* fixture_suite.h - experiments of a committed suite; SUITE names it. */
+#ifndef FIXTURE_SUITE_H
+#define FIXTURE_SUITE_H
+
+#include "train/experiment.h"
+
+static struct experiment_choice choose(const char *name, const char *protocol, const char *tier) {
+    return (struct experiment_choice){.suites_dir = MOE_SOURCE_DIR "/runs/suites",
+                                      .suite = SUITE,
+                                      .experiment = name,
+                                      .protocol = protocol,
+                                      .tier = tier,
+                                      .seed = 1};
+}
+
+static struct experiment *load(const char *name, const char *protocol, const char *tier) {
+    moe_err err = {0};
+    struct experiment *e = NULL;
+    const struct experiment_choice choice = choose(name, protocol, tier);
+    if (experiment_load(&choice, &e, &err) != MOE_OK)
+        fail_msg("%s %s %s: %s", name, protocol, tier, err.message);
+    return e;
+}
+
+#endif
