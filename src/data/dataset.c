@@ -7,6 +7,7 @@
 
 #include "core/hash.h"
 #include "core/rng.h"
+#include "data/choice_set.h"
 #include "data/dataset_build.h"
 #include "data/stories.h"
 #include "data/tokenizer.h"
@@ -77,6 +78,9 @@ static moe_status check_request(const struct dataset_request *r, moe_err *err) {
                   r->num_validation_files >= 0 && r->num_validation_files <= DATASET_MAX_FILES,
               err, MOE_ECONFIG, "%d training and %d validation files; at most %d each are possible",
               r->num_train_files, r->num_validation_files, DATASET_MAX_FILES);
+    moe_check(r->choice_questions == 0 || r->kind == DATASET_STORIES || r->kind == DATASET_MIXTURE, err,
+              MOE_ECONFIG, "data.choice_questions is %d, but only generated stories have endings to ask for",
+              r->choice_questions);
 out:
     return status;
 }
@@ -102,6 +106,9 @@ moe_status dataset_open(const struct dataset_request *request, struct dataset **
         break;
     case DATASET_TEXT:
         moe_try(dataset_fill_text(request, d, err));
+        break;
+    case DATASET_MIXTURE:
+        moe_try(dataset_fill_mixture(request, d, err));
         break;
     default:
         moe_check(false, err, MOE_EARG, "%d is no kind of dataset", (int)request->kind);
@@ -130,6 +137,8 @@ moe_status dataset_open_tokenizer(const struct dataset_request *request, struct 
         return open_story_words(out_tokenizer, err);
     case DATASET_TEXT:
         return dataset_text_tokenizer(request, out_tokenizer, err);
+    case DATASET_MIXTURE:
+        return dataset_mixture_tokenizer(request, out_tokenizer, err);
     default:
         return moe_fail(err, MOE_ENOTFOUND, "uniform random tokens have no tokenizer: they are no text");
     }
@@ -142,6 +151,7 @@ void dataset_close(struct dataset *d) {
     free(d->validation.tokens);
     free(d->validation.domain);
     tokenizer_free(d->tokenizer);
+    choice_set_free(d->choice);
     free(d);
 }
 

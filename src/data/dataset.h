@@ -5,12 +5,14 @@
 #include "core/status.h"
 
 struct tokenizer;
+struct choice_set;
 
-enum dataset_kind { DATASET_UNIFORM = 0, DATASET_STORIES = 1, DATASET_TEXT = 2 };
+enum dataset_kind { DATASET_UNIFORM = 0, DATASET_STORIES = 1, DATASET_TEXT = 2, DATASET_MIXTURE = 3 };
 enum tokenizer_kind { TOKENIZE_WORD = 0, TOKENIZE_BYTE = 1, TOKENIZE_SENTENCEPIECE = 2 };
 
-#define DATASET_MAX_FILES   8
-#define DATASET_MAX_DOMAINS 16
+#define DATASET_MAX_FILES     8
+#define DATASET_MAX_DOMAINS   16
+#define DATASET_STORY_DOMAINS 6 /* stories.h */
 
 struct dataset_request {
     enum dataset_kind kind;
@@ -27,6 +29,9 @@ struct dataset_request {
     int64_t train_tokens, validation_tokens;
     int32_t sequence_length; /* T */
     uint64_t seed;
+    /* Mixture: training tokens of each domain of stories and of each training file, in proportion. */
+    int32_t story_weights[DATASET_STORY_DOMAINS], file_weights[DATASET_MAX_FILES];
+    int32_t choice_questions; /* stories and mixture: choice_set.h; 0 = none */
     const char *cache_dir; /* keep the SentencePiece ids of texts here (token_file.h); NULL = do not keep */
 };
 
@@ -56,10 +61,14 @@ struct dataset {
      * split), or NaN where it is not known (text). A model's cross-entropy cannot stay below it on fresh
      * data. */
     double entropy_floor[DATASET_MAX_DOMAINS];
-    struct dataset_origin origins[2 * DATASET_MAX_FILES + 2];
+    struct dataset_origin origins[2 * DATASET_MAX_FILES + 4];
     int32_t num_origins;
     struct tokenizer *tokenizer; /* turns ids back into text (tokenizer.h); NULL for uniform tokens */
+    struct choice_set *choice;   /* questions (choice_set.h), which are the last domain; NULL without */
 };
+
+/* Name of the domain of questions. */
+#define DATASET_CHOICE_DOMAIN "endings"
 
 /* Reads or generates both splits. Validation never shares a sequence with training: generated splits have
  * independent random numbers, a text file may stand in one split only, and without validation files the

@@ -9,20 +9,15 @@
 #include "data/token_file.h"
 #include "data/tokenizer.h"
 
-struct text_set {
-    struct text_file files[DATASET_MAX_FILES];
-    int32_t count;
-};
-
-static void text_set_free(struct text_set *set) {
+void text_set_free(struct text_set *set) {
     for (int32_t i = 0; i < set->count; i++) {
         text_file_free(&set->files[i]);
     }
     set->count = 0;
 }
 
-static moe_status read_texts(const struct dataset_request *request, enum split_number number,
-                             struct text_set *set, moe_err *err) {
+moe_status dataset_read_texts(const struct dataset_request *request, enum split_number number,
+                              struct text_set *set, moe_err *err) {
     moe_status status = MOE_OK;
     const bool train = number == SPLIT_TRAIN;
     const char *const *names = train ? request->train_files : request->validation_files;
@@ -38,8 +33,8 @@ out:
     return status;
 }
 
-static moe_status check_disjoint(const struct text_set *train, const struct text_set *validation,
-                                 moe_err *err) {
+moe_status dataset_check_disjoint(const struct text_set *train, const struct text_set *validation,
+                                  moe_err *err) {
     for (int32_t i = 0; i < train->count; i++) {
         for (int32_t j = 0; j < validation->count; j++) {
             if (strcmp(train->files[i].sha256, validation->files[j].sha256) != 0) continue;
@@ -99,22 +94,25 @@ out:
     return status;
 }
 
+moe_status dataset_open_fixed_tokenizer(const struct dataset_request *r, struct tokenizer **out,
+                                        moe_err *err) {
+    switch (r->tokenizer) {
+    case TOKENIZE_BYTE:
+        return tokenizer_bytes(out, err);
+    case TOKENIZE_SENTENCEPIECE:
+        return open_pieces(r, out, err);
+    default:
+        return moe_fail(err, MOE_EARG, "%d is no kind of tokenizer", (int)r->tokenizer);
+    }
+}
+
 static moe_status open_tokenizer(const struct dataset_request *r, const struct text_set *train,
                                  struct tokenizer **out, moe_err *err) {
     moe_status status = MOE_OK;
-    switch (r->tokenizer) {
-    case TOKENIZE_WORD:
+    if (r->tokenizer == TOKENIZE_WORD)
         moe_try(open_words(r, train, out, err));
-        break;
-    case TOKENIZE_BYTE:
-        moe_try(tokenizer_bytes(out, err));
-        break;
-    case TOKENIZE_SENTENCEPIECE:
-        moe_try(open_pieces(r, out, err));
-        break;
-    default:
-        moe_check(false, err, MOE_EARG, "%d is no kind of tokenizer", (int)r->tokenizer);
-    }
+    else
+        moe_try(dataset_open_fixed_tokenizer(r, out, err));
     moe_check(tokenizer_size(*out) <= r->vocab_size, err, MOE_ECONFIG,
               "the tokenizer has %d ids, but vocab_size is %d; set model.vocab_size to at least %d",
               tokenizer_size(*out), r->vocab_size, tokenizer_size(*out));
@@ -128,7 +126,7 @@ moe_status dataset_text_tokenizer(const struct dataset_request *request, struct 
     struct text_set train = {0};
     struct tokenizer *t = NULL;
     /* only words are learned from text */
-    if (request->tokenizer == TOKENIZE_WORD) moe_try(read_texts(request, SPLIT_TRAIN, &train, err));
+    if (request->tokenizer == TOKENIZE_WORD) moe_try(dataset_read_texts(request, SPLIT_TRAIN, &train, err));
     moe_try(open_tokenizer(request, &train, &t, err));
     *out_tokenizer = t;
     t = NULL;
@@ -196,15 +194,28 @@ out:
     return status;
 }
 
+moe_status dataset_encode_text(const struct dataset_request *r, const struct text_file *text, int64_t limit,
+                               struct dataset *d, struct token_buffer *ids, moe_err *err) {
+    moe_status status = MOE_OK;
+    const int64_t before = ids->count;
+    moe_try(encode_text(r, text, limit, d->tokenizer, ids, err));
+    add_origin(d, text->name, text->sha256, ids->count - before);
+out:
+    return status;
+}
+
+void dataset_add_tokenizer(const struct dataset_request *r, struct dataset *d) {
+    if (r->tokenizer == TOKENIZE_SENTENCEPIECE)
+        add_origin(d, r->tokenizer_file, tokenizer_sha256(d->tokenizer), 0);
+}
+
 /* Ids of a set's files in order, `limit` at most (0: all); each file that was reached is an origin. */
 static moe_status encode_texts(const struct dataset_request *r, const struct text_set *set, int64_t limit,
                                struct dataset *d, struct token_buffer *ids, moe_err *err) {
     moe_status status = MOE_OK;
     for (int32_t i = 0; i < set->count && (limit == 0 || ids->count < limit); i++) {
         const struct text_file *text = &set->files[i];
-        const int64_t before = ids->count;
-        moe_try(encode_text(r, text, limit == 0 ? 0 : limit - before, d->tokenizer, ids, err));
-        add_origin(d, text->name, text->sha256, ids->count - before);
+        moe_try(dataset_encode_text(r, text, limit == 0 ? 0 : limit - ids->count, d, ids, err));
     }
 out:
     return status;
@@ -278,9 +289,9 @@ moe_status dataset_fill_text(const struct dataset_request *request, struct datas
     moe_status status = MOE_OK;
     struct text_set train = {0}, validation = {0};
     moe_check(request->num_train_files > 0, err, MOE_ECONFIG, "source \"text\" needs data.train_files");
-    moe_try(read_texts(request, SPLIT_TRAIN, &train, err));
-    moe_try(read_texts(request, SPLIT_VALIDATION, &validation, err));
-    moe_try(check_disjoint(&train, &validation, err));
+    moe_try(dataset_read_texts(request, SPLIT_TRAIN, &train, err));
+    moe_try(dataset_read_texts(request, SPLIT_VALIDATION, &validation, err));
+    moe_try(dataset_check_disjoint(&train, &validation, err));
     moe_try(open_tokenizer(request, &train, &d->tokenizer, err));
     if (validation.count == 0) {
         moe_try(fill_held_out(request, &train, d, err));
@@ -288,8 +299,7 @@ moe_status dataset_fill_text(const struct dataset_request *request, struct datas
         moe_try(fill_from(request, &train, SPLIT_TRAIN, d, &d->train, err));
         moe_try(fill_from(request, &validation, SPLIT_VALIDATION, d, &d->validation, err));
     }
-    if (request->tokenizer == TOKENIZE_SENTENCEPIECE)
-        add_origin(d, request->tokenizer_file, tokenizer_sha256(d->tokenizer), 0);
+    dataset_add_tokenizer(request, d);
 out:
     text_set_free(&train);
     text_set_free(&validation);

@@ -42,6 +42,12 @@ moe_status stories_tokenizer(const struct stories *s, struct tokenizer **out_tok
     return tokenizer_from_words(&s->words, out_tokenizer, err);
 }
 
+moe_status stories_extend_tokenizer(const struct stories *s, const struct text_file *texts,
+                                    const int64_t *max_tokens, int32_t count, int32_t vocab_size,
+                                    struct tokenizer **out_tokenizer, moe_err *err) {
+    return tokenizer_extend_words(&s->words, texts, max_tokens, count, vocab_size, out_tokenizer, err);
+}
+
 /* Solves a x = b in place (Gauss with partial pivoting); false when a is singular. */
 static bool solve(double a[STORY_STATES][STORY_STATES], double b[STORY_STATES]) {
     enum { N = STORY_STATES };
@@ -103,28 +109,52 @@ static double state_entropy(const struct story_table *t, int state) {
     return nats;
 }
 
-static double state_tokens(const struct story_table *t, int state) {
+/* Mean tokens of an element; lengths by word id, NULL = 1 each. A remembered row has the weights of the draw
+ * that it comes from, for no choice of a line depends on it. */
+static double element_tokens(const struct story_table *t, const struct story_element *e,
+                             const int32_t *lengths) {
+    if (lengths == NULL) return 1;
+    if (e->kind == STORY_WORD) return lengths[e->word];
+    const struct story_rows *list = &t->lists[e->list];
     double tokens = 0;
-    for (int i = 0; i < t->num_lines[state]; i++) {
-        tokens += (double)t->lines[state][i].weight / t->total_weight[state] * t->lines[state][i].count;
+    for (int row = 0; row < list->rows; row++) {
+        tokens += (double)list->weights[row] / list->total_weight * lengths[list->words[row][e->column]];
     }
     return tokens;
 }
 
-moe_status stories_entropy(const struct stories *s, int32_t domain, struct stories_entropy *out,
-                           moe_err *err) {
+static double state_tokens(const struct story_table *t, int state, const int32_t *lengths) {
+    double tokens = 0;
+    for (int i = 0; i < t->num_lines[state]; i++) {
+        const struct story_choice *line = &t->lines[state][i];
+        double of_line = 0;
+        for (int j = 0; j < line->count; j++) {
+            of_line += element_tokens(t, &line->elements[j], lengths);
+        }
+        tokens += (double)line->weight / t->total_weight[state] * of_line;
+    }
+    return tokens;
+}
+
+moe_status stories_entropy_spelled(const struct stories *s, int32_t domain, const int32_t *lengths,
+                                   int32_t end, struct stories_entropy *out, moe_err *err) {
     moe_status status = MOE_OK;
     const struct story_table *t = &s->domains[domain];
     double visits[STORY_STATES];
     moe_check(expected_visits(t, visits), err, MOE_ENUMERIC, "domain %s: its stories need not end", t->name);
-    *out = (struct stories_entropy){.tokens_per_story = 1}; /* <eos> */
+    *out = (struct stories_entropy){.tokens_per_story = end};
     for (int state = 0; state < STORY_STATES; state++) {
         out->nats_per_story += visits[state] * state_entropy(t, state);
-        out->tokens_per_story += visits[state] * state_tokens(t, state);
+        out->tokens_per_story += visits[state] * state_tokens(t, state, lengths);
     }
     out->nats_per_token = out->nats_per_story / out->tokens_per_story;
 out:
     return status;
+}
+
+moe_status stories_entropy(const struct stories *s, int32_t domain, struct stories_entropy *out,
+                           moe_err *err) {
+    return stories_entropy_spelled(s, domain, NULL, 1, out, err); /* 1: <eos> */
 }
 
 struct story_stream story_stream_at(struct rng_key key, int32_t domain) {

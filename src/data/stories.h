@@ -44,6 +44,11 @@ int32_t stories_vocab_size(const struct stories *s);
 /* A word tokenizer with the same ids. */
 moe_status stories_tokenizer(const struct stories *s, struct tokenizer **out_tokenizer, moe_err *err);
 
+/* The same, with words of texts behind those of the stories: tokenizer_extend_words(). */
+moe_status stories_extend_tokenizer(const struct stories *s, const struct text_file *texts,
+                                    const int64_t *max_tokens, int32_t count, int32_t vocab_size,
+                                    struct tokenizer **out_tokenizer, moe_err *err);
+
 struct stories_entropy {
     double nats_per_token, nats_per_story, tokens_per_story;
 };
@@ -51,6 +56,11 @@ struct stories_entropy {
 /* Exact figures of one domain. MOE_ENUMERIC if the grammar's walk does not end with probability one. */
 moe_status stories_entropy(const struct stories *s, int32_t domain, struct stories_entropy *out,
                            moe_err *err);
+
+/* The same where the word with id w counts as lengths[w] tokens and the end of a story as `end`: the entropy
+ * of the stories in another tokenizer's tokens. Exact if each word has its own spelling there. */
+moe_status stories_entropy_spelled(const struct stories *s, int32_t domain, const int32_t *lengths,
+                                   int32_t end, struct stories_entropy *out, moe_err *err);
 
 /* An endless stream of stories: a pure function of (key, domain, number of the choice). */
 struct story_stream {

@@ -113,27 +113,58 @@ out:
     return status;
 }
 
+/* Adds the most frequent words of `counts` until there are vocab_size - 2. */
+static moe_status add_frequent_words(struct tokenizer *t, const struct word_table *counts, int32_t vocab_size,
+                                     moe_err *err) {
+    moe_status status = MOE_OK;
+    int32_t *order = NULL;
+    moe_try(word_table_rank(counts, &order, err));
+    for (int32_t i = 0; i < counts->size && t->words.size < vocab_size - TOKENIZER_FIRST_WORD; i++) {
+        const struct word *w = &counts->words[order[i]];
+        int32_t number = 0;
+        moe_try(word_table_add(&t->words, counts->bytes + w->offset, w->length, &number, err));
+    }
+out:
+    free(order);
+    return status;
+}
+
 moe_status tokenizer_learn_words(const struct text_file *texts, int32_t count, int64_t max_tokens,
                                  int32_t vocab_size, struct tokenizer **out_tokenizer, moe_err *err) {
     moe_status status = MOE_OK;
     struct tokenizer *t = NULL;
     struct word_table counts = {0};
-    int32_t *order = NULL;
     moe_check(vocab_size > TOKENIZER_FIRST_WORD, err, MOE_ECONFIG,
               "vocab_size %d leaves no room for words: <unk> and <eos> take two ids; use at least 3",
               vocab_size);
     moe_try(tokenizer_new(TOKENIZE_WORD, &t, err));
     moe_try(count_words(texts, count, max_tokens, &counts, err));
-    moe_try(word_table_rank(&counts, &order, err));
-    for (int32_t i = 0; i < counts.size && i < vocab_size - TOKENIZER_FIRST_WORD; i++) {
-        const struct word *w = &counts.words[order[i]];
-        int32_t number = 0;
-        moe_try(word_table_add(&t->words, counts.bytes + w->offset, w->length, &number, err));
-    }
+    moe_try(add_frequent_words(t, &counts, vocab_size, err));
     *out_tokenizer = t;
     t = NULL;
 out:
-    free(order);
+    word_table_free(&counts);
+    tokenizer_free(t);
+    return status;
+}
+
+moe_status tokenizer_extend_words(const struct word_table *given, const struct text_file *texts,
+                                  const int64_t *max_tokens, int32_t count, int32_t vocab_size,
+                                  struct tokenizer **out_tokenizer, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct tokenizer *t = NULL;
+    struct word_table counts = {0};
+    moe_check(vocab_size >= TOKENIZER_FIRST_WORD + given->size, err, MOE_ECONFIG,
+              "vocab_size %d leaves no room for the %d words given; set model.vocab_size to at least %d",
+              vocab_size, given->size, TOKENIZER_FIRST_WORD + given->size);
+    for (int32_t i = 0; i < count; i++) {
+        if (max_tokens[i] > 0) moe_try(count_words(&texts[i], 1, max_tokens[i], &counts, err));
+    }
+    moe_try(tokenizer_from_words(given, &t, err));
+    moe_try(add_frequent_words(t, &counts, vocab_size, err));
+    *out_tokenizer = t;
+    t = NULL;
+out:
     word_table_free(&counts);
     tokenizer_free(t);
     return status;

@@ -35,6 +35,13 @@ moe_status tokenizer_bytes(struct tokenizer **out_tokenizer, moe_err *err);
 moe_status tokenizer_learn_words(const struct text_file *texts, int32_t count, int64_t max_tokens,
                                  int32_t vocab_size, struct tokenizer **out_tokenizer, moe_err *err);
 
+/* Words given, with ids 2 up, and behind them words learned in the same way from the first max_tokens[i]
+ * tokens (none if that is 0) of text i [count], vocab_size - 2 together. MOE_ECONFIG if the given ones are
+ * more. */
+moe_status tokenizer_extend_words(const struct word_table *given, const struct text_file *texts,
+                                  const int64_t *max_tokens, int32_t count, int32_t vocab_size,
+                                  struct tokenizer **out_tokenizer, moe_err *err);
+
 /* Words given: word i of the table gets id 2 + i. They are copied. */
 moe_status tokenizer_from_words(const struct word_table *words, struct tokenizer **out_tokenizer,
                                 moe_err *err);

@@ -72,7 +72,9 @@ const struct run_column run_columns[RUN_COLUMN_COUNT] = {
     EVAL(loss, RUN_F64, "nats/token", "criterion that early stopping uses under this protocol"),
     EVAL(loss_ce, RUN_F64, "nats/token", "cross-entropy without label smoothing"),
     EVAL(loss_aux, RUN_F64, "nats/token", "load-balancing term as added to the loss, weight included"),
-    EVAL(accuracy, RUN_F64, "1", "share of tokens whose largest logit is the target"),
+    EVAL(accuracy, RUN_F64, "1",
+         "share of tokens whose largest logit is the target; in domain endings, of questions answered "
+         "rightly"),
     EVAL(perplexity, RUN_F64, "1", "exp of the cross-entropy"),
     EVAL(tokens, RUN_I64, "tokens", "tokens evaluated"),
     ROUTING(RUN_ROUTING),

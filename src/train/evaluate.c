@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "train/choice.h"
 
 moe_status routing_sums_create(struct routing_sums *s, int32_t layers, int32_t experts, moe_err *err) {
     moe_status status = MOE_OK;
@@ -56,9 +57,10 @@ void routing_sums_add(struct routing_sums *s, const struct routing *r, int64_t r
         s->hist[i] += r->host.hist[i];
 }
 
-/* Sums of one domain. */
+/* Sums of one domain. The balance loss is one of a batch: a domain has its mean over the batches that its
+ * sequences stood in, by their number. */
 struct domain_sums {
-    double ce;
+    double ce, aux;
     int64_t tokens, correct;
 };
 
@@ -68,13 +70,15 @@ struct batch_means {
     int64_t batches;
 };
 
-static void add_batch(const struct dataset *data, int64_t first, int64_t count, const double *sequence_ce,
-                      const int64_t *sequence_correct, struct domain_sums *domains) {
+static void add_batch(const struct dataset *data, int64_t first, int64_t count, double aux,
+                      const double *sequence_ce, const int64_t *sequence_correct,
+                      struct domain_sums *domains) {
     for (int64_t i = 0; i < count; i++) {
         const int32_t domain = data->validation.domain != NULL ? data->validation.domain[first + i] : 0;
         struct domain_sums *into[2] = {&domains[0], domain > 0 ? &domains[domain] : NULL};
         for (int k = 0; k < 2 && into[k] != NULL; k++) {
             into[k]->ce += sequence_ce[i];
+            into[k]->aux += aux * data->sequence_length;
             into[k]->correct += sequence_correct[i];
             into[k]->tokens += data->sequence_length;
         }
@@ -91,11 +95,12 @@ static void fill_rows(const struct experiment *e, const struct dataset *data,
         struct run_eval_row *row = &out->rows[i];
         *row = (struct run_eval_row){.step = step, .epoch = epoch, .domain = i, .tokens = domains[i].tokens};
         row->loss_ce = domains[i].ce / tokens;
-        row->loss_aux = means->aux / batches;
+        row->loss_aux = domains[i].aux / tokens;
         row->accuracy = (double)domains[i].correct / tokens;
         row->loss = row->loss_ce;
     }
     struct run_eval_row *all = &out->rows[0];
+    all->loss_aux = means->aux / batches;
     if (e->train.eval_batch_mean) all->loss_ce = means->ce / batches;
     all->loss = e->train.eval_batch_mean ? means->loss / batches : token_smoothed;
     if (e->train.criterion == CRITERION_LOSS) all->loss += all->loss_aux;
@@ -137,7 +142,7 @@ moe_status evaluate(struct learner *l, const struct corpus *corpus, int64_t step
         };
         struct learner_loss loss;
         moe_try(learner_eval_batch(l, &batch, &loss, sequence_ce, sequence_correct, err));
-        add_batch(data, first, count, sequence_ce, sequence_correct, domains);
+        add_batch(data, first, count, loss.aux, sequence_ce, sequence_correct, domains);
         routing_sums_add(routing, l->routing, count * data->sequence_length);
         means.ce += loss.ce / (double)loss.targets;
         means.loss += loss.smoothed / (double)loss.targets;
@@ -151,6 +156,9 @@ moe_status evaluate(struct learner *l, const struct corpus *corpus, int64_t step
     moe_check(isfinite(out_evaluation->criterion), err, MOE_ENUMERIC,
               "step %lld: the validation loss is not finite; lower train.lr or set train.clip",
               (long long)step);
+    if (data->choice != NULL)
+        moe_try(
+            choice_evaluate(l, data->choice, step, buffer, &out_evaluation->rows[data->domains - 1], err));
     out_evaluation->seconds = clock_seconds() - start;
 out:
     free(sequence_ce);

@@ -23,13 +23,15 @@
 
 #define EXPERIMENT_NAME_MAX 128
 #define DATA_MAX_FILES      8
+#define DATA_STORY_DOMAINS  6
 
 enum data_source {
     DATA_UNIFORM = 0,
     DATA_STORIES = 1,
     DATA_TEXT = 2,
     DATA_CIFAR10 = 3, /* images, of files */
-    DATA_IMAGES = 4   /* images, generated */
+    DATA_IMAGES = 4,  /* images, generated */
+    DATA_MIXTURE = 5  /* stories and text */
 };
 enum tokenizer_name { TOKENIZER_WORD = 0, TOKENIZER_BYTE = 1, TOKENIZER_SENTENCEPIECE = 2 };
 
@@ -45,6 +47,10 @@ struct data_config {
     int64_t train_tokens, validation_tokens; /* used, and must be there; 0 = all (text only) */
     int32_t sequence_length;                 /* 1 for images: an image counts as a token */
     int64_t train_images, test_images;       /* used, and must be there; 0 = all (cifar10 only) */
+    /* Of a mixture, how many training tokens in proportion; none: 1 each. */
+    int32_t story_weights[DATA_STORY_DOMAINS], num_story_weights; /* domains as data/stories.h numbers them */
+    int32_t file_weights[DATA_MAX_FILES], num_file_weights;       /* of train_files */
+    int32_t choice_questions; /* of each evaluation, about the ends of stories; 0 = none */
     uint64_t seed; /* of generated corpora; runs of one experiment with different train.seed share the data */
 };
 

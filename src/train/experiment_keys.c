@@ -160,10 +160,11 @@ static const struct config_key keys[] = {
     {NET(expected_parameters), .type = CONFIG_INT64, RANGE(0, 1e15),
      TEXT("0", "parameters", "Published size, asserted when the model is built; 0 = not stated.")},
 
-    {AT(data.source), .type = CONFIG_ENUM, WORDS("uniform", "stories", "text", "cifar10", "images"),
+    {AT(data.source), .type = CONFIG_ENUM,
+     WORDS("uniform", "stories", "text", "cifar10", "images", "mixture"),
      TEXT("stories", "",
-          "Uniform random tokens, generated stories, text files, CIFAR-10's binary files, or generated "
-          "images.")},
+          "Uniform random tokens, generated stories, text files, CIFAR-10's binary files, generated "
+          "images, or stories and text files mixed.")},
     {AT(data.train_files), .type = CONFIG_STRING_LIST, ROOM(data.train_files), .item_size = 256,
      COUNT(data.num_train_files),
      TEXT("[]", "", "Files of text or images to train on, in order, in the data folder.")},
@@ -188,6 +189,18 @@ static const struct config_key keys[] = {
           "Training images, the first ones, which the files must have; 0 = all (files only).")},
     {AT(data.test_images), .type = CONFIG_INT64, RANGE(0, INT32_MAX), .silent = true,
      TEXT("0", "images", "Test images in the same way.")},
+    {AT(data.story_weights), .type = CONFIG_INT32_LIST, ROOM(data.story_weights),
+     COUNT(data.num_story_weights), RANGE(0, 1000), .silent = true,
+     TEXT("[]", "",
+          "Training tokens of a mixture from animals, kitchen, weather, school, sea, market, in proportion; "
+          "[] = 1 each.")},
+    {AT(data.file_weights), .type = CONFIG_INT32_LIST, ROOM(data.file_weights), COUNT(data.num_file_weights),
+     RANGE(0, 1000), .silent = true,
+     TEXT("[]", "", "The same of each of the train_files, in the same proportion; [] = 1 each.")},
+    {AT(data.choice_questions), .type = CONFIG_INT32, RANGE(0, 1000000), .silent = true,
+     TEXT("0", "questions",
+          "Stories at each evaluation whose right ending is to be picked among four (domain \"endings\" of "
+          "/eval).")},
     {AT(data.seed), .type = CONFIG_UINT64, RANGE(0, 9.3e18), TEXT("1", "", "Seed of generated data.")},
 
     {AT(train.seed), .type = CONFIG_UINT64, RANGE(0, 9.3e18),

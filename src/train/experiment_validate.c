@@ -62,6 +62,13 @@ static moe_status check_unread(const struct subject *s) {
                       (strcmp(key, "data.train_images") == 0 || strcmp(key, "data.test_images") == 0),
                   key, "has no meaning with", "classifier.kind",
                   "text is counted by data.train_tokens and data.validation_tokens; remove it");
+        refuse_if(s->e->data.source != DATA_MIXTURE &&
+                      (strcmp(key, "data.story_weights") == 0 || strcmp(key, "data.file_weights") == 0),
+                  key, "has no meaning with", "data.source", "only a mixture has weights; remove it");
+        refuse_if(s->e->data.source != DATA_MIXTURE && s->e->data.source != DATA_STORIES &&
+                      strcmp(key, "data.choice_questions") == 0,
+                  key, "has no meaning with", "data.source",
+                  "questions are about generated stories: use stories or mixture, or remove it");
     }
     return MOE_OK;
 }
@@ -210,10 +217,29 @@ static moe_status check_images(const struct subject *s) {
     return MOE_OK;
 }
 
-static moe_status check_text(const struct subject *s) {
+static int64_t sum(const int32_t *values, int32_t count) {
+    int64_t total = 0;
+    for (int32_t i = 0; i < count; i++)
+        total += values[i];
+    return total;
+}
+
+static moe_status check_mixture(const struct subject *s) {
     const struct data_config *d = &s->e->data;
-    refuse_if(d->num_train_files == 0, "data.train_files", "is empty, but with", "data.source",
-              "name the text files to train on");
+    refuse_if(d->num_story_weights != 0 && d->num_story_weights != DATA_STORY_DOMAINS, "data.story_weights",
+              "does not have six numbers, one for each domain of the stories", NULL,
+              "give all, or [] for 1 each");
+    refuse_if(d->num_file_weights != 0 && d->num_file_weights != d->num_train_files, "data.file_weights",
+              "has not one number for each of", "data.train_files", "give all, or [] for 1 each");
+    refuse_if(d->num_story_weights != 0 && sum(d->story_weights, d->num_story_weights) == 0 &&
+                  sum(d->file_weights, d->num_file_weights) == 0 &&
+                  (d->num_file_weights != 0 || d->num_train_files == 0),
+              "data.story_weights", "and", "data.file_weights", "leave nothing to train on: raise one");
+    return MOE_OK;
+}
+
+static moe_status check_tokenizer(const struct subject *s) {
+    const struct data_config *d = &s->e->data;
     refuse_if(d->tokenizer == TOKENIZER_BYTE && s->e->model.vocab_size < 256, "model.vocab_size",
               "is too small for", "data.tokenizer", "bytes need at least 256");
     refuse_if(d->tokenizer == TOKENIZER_WORD && s->e->model.vocab_size < 3, "model.vocab_size",
@@ -232,8 +258,14 @@ static moe_status check_data(const struct subject *s) {
     refuse_if(m->positions == POSITIONS_LEARNED && d->sequence_length > m->max_position_embeddings,
               "data.sequence_length", "is longer than", "model.max_position_embeddings",
               "learned positions end there: shorten the sequence or add positions");
-    if (d->source == DATA_TEXT) {
-        const moe_status status = check_text(s);
+    refuse_if(d->source == DATA_TEXT && d->num_train_files == 0, "data.train_files", "is empty, but with",
+              "data.source", "name the text files to train on");
+    if (d->source == DATA_TEXT || d->source == DATA_MIXTURE) {
+        const moe_status status = check_tokenizer(s);
+        if (status != MOE_OK) return status;
+    }
+    if (d->source == DATA_MIXTURE) {
+        const moe_status status = check_mixture(s);
         if (status != MOE_OK) return status;
     }
     refuse_if(d->source != DATA_TEXT && d->train_tokens == 0, "data.train_tokens", "means all, but with",

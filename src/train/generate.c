@@ -78,13 +78,16 @@ out:
     return status;
 }
 
+static bool has_text(const struct experiment *e) {
+    return e->data.source == DATA_TEXT || e->data.source == DATA_MIXTURE;
+}
+
 static bool has_word_ids(const struct experiment *e) {
-    return e->data.source == DATA_STORIES ||
-           (e->data.source == DATA_TEXT && e->data.tokenizer == TOKENIZER_WORD);
+    return e->data.source == DATA_STORIES || (has_text(e) && e->data.tokenizer == TOKENIZER_WORD);
 }
 
 static bool has_byte_ids(const struct experiment *e) {
-    return e->data.source == DATA_TEXT && e->data.tokenizer == TOKENIZER_BYTE;
+    return has_text(e) && e->data.tokenizer == TOKENIZER_BYTE;
 }
 
 static bool holds(const struct token_buffer *ids, int32_t id) {
