@@ -154,14 +154,14 @@ static int64_t last_step(const struct run_table *table, enum run_series series) 
     return steps[table->rows[series] - 1];
 }
 
-/* Reads a live or saved file and cuts it; MOE_EFORMAT if it does not reach the step. */
-static moe_status load_until(const char *path, int64_t step, struct run_snapshot **out_snapshot,
-                             moe_err *err) {
+/* Reads a live or saved file and cuts it; MOE_EFORMAT if it does not reach the last row due by the step. */
+static moe_status load_until(const char *path, int64_t step, int64_t record_steps,
+                             struct run_snapshot **out_snapshot, moe_err *err) {
     moe_status status = MOE_OK;
     struct run_snapshot *s = NULL;
     moe_try(run_snapshot_load(path, RUN_FILE_LIVE, &s, err));
     cut_after(&s->table, step);
-    moe_check(last_step(&s->table, RUN_TRAIN) == step, err, MOE_EFORMAT,
+    moe_check(last_step(&s->table, RUN_TRAIN) == step - step % record_steps, err, MOE_EFORMAT,
               "%s: reaches step %lld, the checkpoint is of step %lld; remove both to begin the run again",
               path, (long long)last_step(&s->table, RUN_TRAIN), (long long)step);
     *out_snapshot = s;
@@ -172,13 +172,13 @@ out:
 }
 
 /* The live file, or else the copy of the last checkpoint. The first failure is the one to report. */
-static moe_status load_either(const struct run_writer *w, int64_t step, struct run_snapshot **out_snapshot,
-                              moe_err *err) {
+static moe_status load_either(const struct run_writer *w, int64_t step, int64_t record_steps,
+                              struct run_snapshot **out_snapshot, moe_err *err) {
     moe_err first = {0};
-    const moe_status status = load_until(w->live_path, step, out_snapshot, &first);
+    const moe_status status = load_until(w->live_path, step, record_steps, out_snapshot, &first);
     if (status == MOE_OK) return MOE_OK;
     if ((status == MOE_EFORMAT || status == MOE_ENOTFOUND) &&
-        load_until(w->saved_path, step, out_snapshot, NULL) == MOE_OK)
+        load_until(w->saved_path, step, record_steps, out_snapshot, NULL) == MOE_OK)
         return MOE_OK;
     if (status == MOE_EFORMAT && strstr(first.message, "begin the run again") == NULL)
         return moe_fail(err, status, "%.900s; remove it and its checkpoint to begin the run again",
@@ -260,7 +260,7 @@ moe_status run_writer_resume(const struct run_begin *begin, int64_t step, struct
     struct run_table table;
     moe_check(step >= 0, err, MOE_EARG, "%s: cannot resume after step %lld", begin->path, (long long)step);
     moe_try(take_run(begin, &w, err));
-    moe_try(load_either(w, step, &s, err));
+    moe_try(load_either(w, step, begin->record_steps > 0 ? begin->record_steps : 1, &s, err));
     moe_try(same_run(w->live_path, &s->table.begin, begin, err));
     table = s->table;
     moe_try(merge_facts(&s->table.begin, begin, step, &facts, err));

@@ -5,7 +5,7 @@
 #include <string.h>
 
 const struct run_series_info run_series_infos[RUN_SERIES_COUNT] = {
-    [RUN_TRAIN] = {"/train", "step", "one row per optimizer step", true, false},
+    [RUN_TRAIN] = {"/train", "step", "one row per optimizer step, or per train.record_steps", true, false},
     [RUN_TIMING] = {"/timing", "step",
                     "seconds of each optimizer step; the device is synchronised at each border", false,
                     false},

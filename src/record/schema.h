@@ -16,8 +16,8 @@
 
 /* Groups of datasets that grow together: one row appends to every dataset of its series. */
 enum run_series {
-    RUN_TRAIN = 0,   /* /train, one row per optimizer step */
-    RUN_TIMING = 1,  /* /timing, one row per optimizer step */
+    RUN_TRAIN = 0,   /* /train, one row per train.record_steps optimizer steps */
+    RUN_TIMING = 1,  /* /timing, likewise */
     RUN_EPOCH = 2,   /* /timing/epoch, one row per epoch */
     RUN_EVAL = 3,    /* /eval, one row per evaluation and domain */
     RUN_ROUTING = 4, /* /routing, one row per recorded training step: tensors [layer, expert] */

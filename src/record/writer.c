@@ -1,5 +1,6 @@
 #include "record/writer.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,8 +122,24 @@ moe_status run_writer_train(struct run_writer *w, const struct run_train_row *ro
     return append(w, RUN_TRAIN, row->step, row, err);
 }
 
+/* Clocks are no finer than this grid, and values on it compress to a third. */
+static double on_grid(double value, double per_unit) {
+    return nearbyint(value * per_unit) / per_unit;
+}
+
 moe_status run_writer_timing(struct run_writer *w, const struct run_timing_row *row, moe_err *err) {
-    return append(w, RUN_TIMING, row->step, row, err);
+    const double second = 0x1p20;
+    const struct run_timing_row rounded = {
+        .step = row->step,
+        .forward = on_grid(row->forward, second),
+        .backward = on_grid(row->backward, second),
+        .optimizer = on_grid(row->optimizer, second),
+        .data = on_grid(row->data, second),
+        .statistics = on_grid(row->statistics, second),
+        .step_seconds = on_grid(row->step_seconds, second),
+        .tokens_per_second = on_grid(row->tokens_per_second, 0x1p4),
+    };
+    return append(w, RUN_TIMING, row->step, &rounded, err);
 }
 
 moe_status run_writer_epoch(struct run_writer *w, const struct run_epoch_row *row, moe_err *err) {

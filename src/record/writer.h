@@ -19,6 +19,7 @@ struct run_begin {
         *counts_json; /* {"total": n, "active": n, "parts": {...}, "data": [{name, sha256, tokens}...]} */
     const struct run_fact *facts; /* provenance known at the start (host, device, libraries, build, ...) */
     int32_t fact_count;
+    int64_t record_steps; /* steps between rows of /train; 0 = 1 */
 };
 
 enum run_state { RUN_ABSENT = 0, RUN_RESUMABLE = 1, RUN_COMPLETE = 2 };
@@ -43,6 +44,7 @@ moe_status run_writer_resume(const struct run_begin *begin, int64_t step, struct
 /* Rows are kept in memory until run_writer_commit(). Steps count from 1 and rise by row (in /eval they may
  * repeat): MOE_EARG otherwise. */
 moe_status run_writer_train(struct run_writer *w, const struct run_train_row *row, moe_err *err);
+/* Kept to a multiple of 2^-20 s and of 2^-4 tokens a second. */
 moe_status run_writer_timing(struct run_writer *w, const struct run_timing_row *row, moe_err *err);
 moe_status run_writer_epoch(struct run_writer *w, const struct run_epoch_row *row, moe_err *err);
 moe_status run_writer_eval(struct run_writer *w, const struct run_eval_row *row, moe_err *err);

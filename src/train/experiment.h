@@ -71,6 +71,7 @@ struct train_config {
     bool eval_batch_mean; /* evaluation loss = mean of batch means (source A as published), else token mean */
     int64_t eval_steps;   /* evaluate every so many steps; 0 = at the end of each epoch */
     int64_t routing_steps;    /* record /routing every so many steps */
+    int64_t record_steps;     /* record /train and /timing every so many steps */
     int64_t checkpoint_steps; /* checkpoint at least every so many steps (also at each epoch's end) */
     double lr, min_lr_ratio;  /* decay ends at lr * min_lr_ratio */
     enum schedule_name schedule;

@@ -227,6 +227,8 @@ static const struct config_key keys[] = {
      TEXT("0", "steps", "Steps between evaluations; 0 = at the end of each epoch.")},
     {AT(train.routing_steps), .type = CONFIG_INT64, RANGE(1, 1e15),
      TEXT("1", "steps", "Steps between records of routing.")},
+    {AT(train.record_steps), .type = CONFIG_INT64, RANGE(1, 1e15), .silent = true,
+     TEXT("1", "steps", "Steps between rows of losses and timings, for runs of many short steps.")},
     {AT(train.checkpoint_steps), .type = CONFIG_INT64, RANGE(1, 1e15),
      TEXT("200", "steps", "Most steps between checkpoints; one is also written at the end of each epoch.")},
     {AT(train.lr), .type = CONFIG_FLOAT, RANGE(0, 1000), .open = CONFIG_ABOVE_MIN,

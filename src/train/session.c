@@ -165,6 +165,7 @@ static moe_status open_record(struct session *s, moe_err *err) {
         .counts_json = s->counts_json,
         .facts = s->facts.items,
         .fact_count = s->facts.count,
+        .record_steps = e->train.record_steps,
     };
     moe_try(begin_or_resume(s, &begin, err));
 out:

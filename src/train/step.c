@@ -164,6 +164,11 @@ static struct run_routing_row routing_row(struct session *s, const struct routin
     };
 }
 
+/* True if the step that was made last leaves rows of losses and timings. */
+static bool has_row(const struct session *s) {
+    return s->progress.step % s->e->train.record_steps == 0;
+}
+
 static moe_status record_step(struct session *s, const struct learner_loss *loss,
                               const struct gradient_norms *norms, double lr, bool routing, moe_err *err) {
     moe_status status = MOE_OK;
@@ -187,7 +192,7 @@ static moe_status record_step(struct session *s, const struct learner_loss *loss
         .dropped = dropped,
     };
     s->last_loss = row.loss;
-    moe_try(run_writer_train(s->writer, &row, err));
+    if (has_row(s)) moe_try(run_writer_train(s->writer, &row, err));
     if (routing) {
         const struct run_routing_row r = routing_row(s, &s->step_sums, s->progress.step);
         moe_try(run_writer_routing(s->writer, RUN_ROUTING, &r, err));
@@ -263,7 +268,7 @@ moe_status session_step(struct session *s, moe_err *err) {
         .step_seconds = end - start,
         .tokens_per_second = (double)tokens / (end - start),
     };
-    moe_try(run_writer_timing(s->writer, &timing, err));
+    if (has_row(s)) moe_try(run_writer_timing(s->writer, &timing, err));
     moe_try(run_writer_commit(s->writer, err));
     s->progress.epoch_train_seconds += clock_seconds() - start;
     update_speed(s, timing.tokens_per_second);

@@ -7,7 +7,8 @@ moe=$1/bin/moe report=$1/bin/moe-report
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-small=(--set data.train_images=320 --set data.test_images=50 --set train.eval_steps=4 --set train.checkpoint_steps=3)
+small=(--set data.train_images=320 --set data.test_images=50 --set train.eval_steps=4 --set train.checkpoint_steps=3
+       --set train.record_steps=2)
 digest() { "$report" runs digest "$1" | cut -d' ' -f1; }
 fail() { echo "FAILED: $*" >&2; tail -n 5 "$work/log" >&2; exit 1; }
 train() { "$moe" train "cifar-hierarchy/$1" --seed 3 "${small[@]}" "${@:2}" 2>>"$work/log"; }
