@@ -235,8 +235,8 @@ static moe_status read_kind(const struct table *t, enum claim_kind *out, moe_err
 
 static moe_status read_claim(struct table *t, struct claim *claim, moe_err *err) {
     moe_status status = MOE_OK;
-    static const char *const keys[] = {"id",      "place", "statement", "kind",      "note",
-                                       "printed", "runs",  "untested",  "protocols", "tiers"};
+    static const char *const keys[] = {"id",   "place",    "statement", "kind",  "note",    "printed",
+                                       "runs", "untested", "protocols", "tiers", "presumes"};
     static const char *const protocols[] = {"as-published", "corrected"};
     static const char *const tiers[] = {"smoke", "desk", "gpu", "full"};
     char what[160];
@@ -253,6 +253,8 @@ static moe_status read_claim(struct table *t, struct claim *claim, moe_err *err)
     moe_try(read_words(t, "protocols", protocols, 2, claim->protocols, CLAIM_MAX_PROTOCOLS,
                        &claim->protocol_count, err));
     moe_try(read_words(t, "tiers", tiers, 4, claim->tiers, CLAIM_MAX_TIERS, &claim->tier_count, err));
+    claim->presumes = json_object_get(t->object, "presumes");
+    if (claim->presumes != NULL) moe_try(string_array(t, "presumes", claim->presumes, err));
     const json_t *claim_table = t->object;
     t->object = json_object_get(claim_table, "printed");
     if (t->object != NULL) moe_try(read_test(t, true, &claim->printed, err));
@@ -268,6 +270,57 @@ static moe_status read_claim(struct table *t, struct claim *claim, moe_err *err)
         moe_try(complain(t, "both `runs` and `untested`", err));
 out:
     t->what = "claim";
+    return status;
+}
+
+/* ---------------------------------------------------------------- presumptions */
+
+static bool is_judged_in(const struct claim *claim, const char *setting) {
+    bool judged = claim->printed.present && strcmp(setting, "printed") == 0;
+    for (int32_t i = 0; i < claim->protocol_count; i++)
+        judged = judged || strcmp(claim->protocols[i], setting) == 0;
+    return judged;
+}
+
+moe_status claim_presumed(const struct ledger *ledger, const struct claim *claim, int32_t index,
+                          const char *setting, const struct claim **out_presumed, const char **out_setting,
+                          moe_err *err) {
+    moe_status status = MOE_OK;
+    char id[128];
+    moe_err cause = {0};
+    const char *entry = json_string_value(json_array_get(claim->presumes, (size_t)index));
+    *out_presumed = NULL;
+    if (entry == NULL) return MOE_OK;
+    const char *colon = strchr(entry, ':');
+    snprintf(id, sizeof id, "%.*s", (int)strcspn(entry, ":"), entry);
+    *out_setting = colon != NULL ? colon + 1 : setting;
+    moe_check(ledger_find(ledger, id, out_presumed, &cause) == MOE_OK, err, MOE_ECONFIG,
+              "%s:%d: claim %s: presumes: %s", ledger->path, claim->line, claim->id, cause.message);
+    moe_check(*out_presumed < claim, err, MOE_ECONFIG,
+              "%s:%d: claim %s: presumes: %s does not stand before it", ledger->path, claim->line, claim->id,
+              (*out_presumed)->id);
+    moe_check(is_judged_in(*out_presumed, *out_setting), err, MOE_ECONFIG,
+              "%s:%d: claim %s: presumes: %s is not judged under \"%s\"", ledger->path, claim->line,
+              claim->id, (*out_presumed)->id, *out_setting);
+out:
+    return status;
+}
+
+/* Every presumption of every claim, in every setting that runs judge. */
+static moe_status check_presumptions(const struct ledger *ledger, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct claim *presumed = NULL;
+    const char *setting = NULL;
+    for (int32_t i = 0; i < ledger->count; i++) {
+        const struct claim *claim = &ledger->claims[i];
+        moe_check(claim->presumes == NULL || claim->runs.present, err, MOE_ECONFIG,
+                  "%s:%d: claim %s: presumes: only of use to a claim with `runs`", ledger->path, claim->line,
+                  claim->id);
+        for (int32_t k = 0; k < (int32_t)json_array_size(claim->presumes); k++)
+            for (int32_t p = 0; p < claim->protocol_count; p++)
+                moe_try(claim_presumed(ledger, claim, k, claim->protocols[p], &presumed, &setting, err));
+    }
+out:
     return status;
 }
 
@@ -374,6 +427,7 @@ moe_status ledger_open(const char *paper_dir, const char *source, struct ledger 
     moe_try(read_string(&t, "suite", true, NULL, &ledger->suite, err));
     moe_try(read_string(&t, "document", true, NULL, &ledger->document, err));
     moe_try(read_claims(ledger, lines, err));
+    moe_try(check_presumptions(ledger, err));
     *out_ledger = ledger;
     ledger = NULL;
 out:

@@ -43,11 +43,13 @@ struct claim_test {
 };
 
 struct claim {
-    const char *id;        /* "A-20-parameters.dense" */
-    const char *place;     /* in the document */
-    const char *statement; /* in our words */
-    const char *note;      /* why the test is what it is; "" if there is nothing to say */
-    const char *untested;  /* why no run can decide it; NULL if one can, or if printed numbers do alone */
+    const char *id;         /* "A-20-parameters.dense" */
+    const char *place;      /* in the document */
+    const char *statement;  /* in our words */
+    const char *note;       /* why the test is what it is; "" if there is nothing to say */
+    const json_t *presumes; /* array of "ID" or "ID:SETTING": claims without which this one, judged by runs,
+                               says nothing; or NULL */
+    const char *untested;   /* why no run can decide it; NULL if one can, or if printed numbers do alone */
     enum claim_kind kind;
     struct claim_test printed, runs;
     const char *protocols[CLAIM_MAX_PROTOCOLS];
@@ -74,6 +76,13 @@ void ledger_close(struct ledger *ledger); /* NULL is allowed */
  * MOE_ENOTFOUND names the nearest; MOE_EARG: the start fits several. */
 moe_status ledger_find(const struct ledger *ledger, const char *id, const struct claim **out_claim,
                        moe_err *err);
+
+/* What the index-th entry of claim->presumes (NULL behind the last) stands for when the claim is judged in a
+ * setting: another claim, and the setting in which that one must hold. MOE_ECONFIG (file, line): no such
+ * claim before this one, or it is not judged in that setting. */
+moe_status claim_presumed(const struct ledger *ledger, const struct claim *claim, int32_t index,
+                          const char *setting, const struct claim **out_presumed, const char **out_setting,
+                          moe_err *err);
 
 /* Number of parts of a test: quantities times members. */
 int32_t claim_test_parts(const struct claim_test *test);

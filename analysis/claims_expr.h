@@ -6,14 +6,19 @@
  *
  * A value is a vector; a number is a vector of one. Operators, from weak to strong: < > <= >= (1 or 0), + -,
  * * /, sign. They work element by element, and a number goes with each element of a vector. Names are
- * letters, digits, '_' and
- * '.', may end in [] and may go on with @EXPERIMENT or @"EXPERIMENT"; what they mean is the caller's
- * (claims_names.h). Functions: ln exp sqrt abs (each element); min max sum mean sd (all elements of all
- * arguments); count(v), first(v), last(v); argmin(v), counted from 1; from(v, k), the elements from the k-th
- * on; part(v, a, b), those from a share a of the length to a share b; reach(v, x), the share of the elements
- * that pass before one is at most x, 1 if none is; slope(...), least squares over the index; inside(v, low,
- * high), the share of elements between the two; entropy(v), -sum p ln p of v / sum(v). A number that does not
- * exist (mean of nothing, slope of one element) is NaN.
+ * letters, digits, '_' and '.', may end in [] and may go on with @EXPERIMENT or @"EXPERIMENT"; what they mean
+ * is the caller's (claims_names.h). Functions:
+ *     ln exp sqrt abs round ceil           each element
+ *     min max sum mean sd                  all elements of all arguments
+ *     corr(a, b), slope(...)               Pearson's correlation; least squares over the index
+ *     count(v), first(v), last(v); argmin(v), counted from 1
+ *     entropy(v), gini(v), cv2(v)          of loads v, as record/routing_stats.h has them
+ *     sort(v), rank(v)                     largest first; 1 for the smallest, ties share their mean
+ *     steps(v)                             change from each element to the next
+ *     from(v, k), part(v, a, b)            elements from the k-th on; from a share a of the length to b
+ *     reach(v, x)                          share of the elements that pass before one is at most x, 1 if none
+ * is inside(v, low, high)                 share of the elements between the two A number that does not exist
+ * (mean of nothing, slope of one element) is NaN.
  */
 #ifndef ANALYSIS_CLAIMS_EXPR_H
 #define ANALYSIS_CLAIMS_EXPR_H

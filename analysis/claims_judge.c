@@ -133,6 +133,33 @@ out:
     return status;
 }
 
+/* A verdict that says nothing unless another claim holds is none where that one does not. Presumed claims
+ * stand before, so they are judged. */
+static moe_status apply_presumptions(const struct claim_results *all, struct claim_result *result,
+                                     moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct claim *presumed = NULL;
+    const char *setting = NULL;
+    struct text reason = {0};
+    if (result->verdict == VERDICT_NOT_TESTED || result->verdict == VERDICT_INCONCLUSIVE) goto out;
+    for (int32_t i = 0;; i++) {
+        moe_try(claim_presumed(all->ledger, result->claim, i, result->setting, &presumed, &setting, err));
+        if (presumed == NULL) break;
+        const struct claim_result *basis = claims_result(all, presumed, setting);
+        if (basis->verdict == VERDICT_REPRODUCED) continue;
+        text_append(&reason, "%s This decides nothing, because it presumes %s, which is %s (%s).",
+                    result->reason, presumed->id, verdict_word(basis->verdict), setting);
+        free(result->reason);
+        result->reason = NULL;
+        result->verdict = VERDICT_INCONCLUSIVE;
+        moe_try(text_take(&reason, &result->reason, err));
+        break;
+    }
+out:
+    text_free(&reason);
+    return status;
+}
+
 static moe_status judge_claim(struct claim_results *all, const struct claim *claim, moe_err *err) {
     moe_status status = MOE_OK;
     char place[512];
@@ -149,6 +176,7 @@ static moe_status judge_claim(struct claim_results *all, const struct claim *cla
         all->interval_tests += i >= 0 && result->test != NULL && !result->test->exact;
         if (result->test != NULL) moe_try(claim_reason(result, &result->reason, err));
         moe_try(claim_effect(result, &result->effect, err));
+        if (i >= 0) moe_try(apply_presumptions(all, result, err));
     }
 out:
     return status;

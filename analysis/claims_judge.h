@@ -29,7 +29,8 @@ struct claim_results {
 
 /* Judges every claim of a source over the runs of a report: its printed numbers, and the runs of each of its
  * protocols. An experiment without runs gives "not tested", with a reason that names it; so does a tier at
- * which the claim means nothing. Errors of ledger_open() and of expressions (file, line). */
+ * which the claim means nothing. A claim that presumes another is inconclusive where that one does not hold.
+ * Errors of ledger_open() and of expressions (file, line). */
 moe_status claims_judge(struct report *report, const char *source, struct claim_results **out_results,
                         moe_err *err);
 void claims_free(struct claim_results *results); /* NULL is allowed */

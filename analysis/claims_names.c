@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/expert_shares.h"
 #include "analysis/load_change.h"
 #include "analysis/measures.h"
 #include "analysis/series.h"
+#include "analysis/train_log.h"
 #include "core/text.h"
 #include "core/toml_shim.h"
 
@@ -82,23 +84,73 @@ out:
 
 /* ---------------------------------------------------------------- names of one run */
 
-static moe_status shares_of(struct run_list *runs, const struct run_file *file, const char *layer,
-                            double **out_values, int32_t *out_count, moe_err *err) {
+/* ".0.100" behind a word: its numbers. */
+static moe_status numbers_behind(const char *name, const char *word, int32_t least, int32_t most,
+                                 int64_t *out_numbers, int32_t *out_count, moe_err *err) {
+    const char *at = name + strlen(word);
+    int32_t n = 0;
+    while (*at == '.' && n < most) {
+        const size_t digits = strspn(at + 1, "0123456789");
+        if (digits == 0 || digits > 9) break;
+        out_numbers[n++] = strtol(at + 1, NULL, 10);
+        at += 1 + digits;
+    }
+    *out_count = n;
+    if (*at == '\0' && n >= least) return MOE_OK;
+    return moe_fail(err, MOE_ECONFIG, "%s: expected whole numbers behind %s; see analysis/claims_names.h",
+                    name, word);
+}
+
+/* shares.LAYER, shares.LAYER.STEP; the same of mass. */
+static moe_status shares_at(struct run_list *runs, const struct run_file *file, const char *name,
+                            const char *word, enum share_of what, double **out_values, int32_t *out_count,
+                            moe_err *err) {
     moe_status status = MOE_OK;
-    struct usage usage = {0};
-    char *end = NULL;
-    const long number = strtol(layer, &end, 10);
-    moe_check(end != layer && *end == '\0' && number >= 0 && number < 100000, err, MOE_ECONFIG,
-              "shares.%s: expected a decoder layer, such as shares.2", layer);
-    moe_try(usage_of_run(runs, file, (int32_t)number, &usage, err));
-    moe_check(usage.n > 0, err, MOE_ENOTFOUND, "%s: no evaluation recorded its routing", file->path);
-    *out_values = calloc((size_t)usage.experts + 1, sizeof **out_values);
-    moe_check(*out_values != NULL, err, MOE_ENOMEM, "no memory for %d shares", usage.experts);
-    memcpy(*out_values, usage.shares + (int64_t)(usage.n - 1) * usage.experts,
-           (size_t)usage.experts * sizeof **out_values);
-    *out_count = usage.experts;
+    int64_t numbers[2] = {0};
+    int32_t n = 0;
+    moe_try(numbers_behind(name, word, 1, 2, numbers, &n, err));
+    moe_try(expert_shares_at(runs, file, what, (int32_t)numbers[0], n == 2 ? numbers[1] : -1, out_values,
+                             out_count, err));
 out:
-    usage_free(&usage);
+    return status;
+}
+
+/* train_shares.LAYER.FROM.TO; the same of mass. */
+static moe_status shares_trained(struct run_list *runs, const struct run_file *file, const char *name,
+                                 const char *word, enum share_of what, double **out_values,
+                                 int32_t *out_count, moe_err *err) {
+    moe_status status = MOE_OK;
+    int64_t numbers[3] = {0};
+    int32_t n = 0;
+    moe_try(numbers_behind(name, word, 3, 3, numbers, &n, err));
+    moe_check(numbers[1] < numbers[2] && numbers[2] <= 100, err, MOE_ECONFIG,
+              "%s: expected a layer and two percentages of the training", name);
+    moe_try(expert_shares_trained(runs, file, what, (int32_t)numbers[0], (double)numbers[1] / 100.0,
+                                  (double)numbers[2] / 100.0, out_values, out_count, err));
+out:
+    return status;
+}
+
+/* log.COLUMN, log.COLUMN.STEP */
+static moe_status log_of(struct run_list *runs, const struct run_file *file, const char *name, double *out,
+                         moe_err *err) {
+    moe_status status = MOE_OK;
+    double line[LOG_COLUMNS];
+    char word[64];
+    int64_t step = -1;
+    int32_t n = 0;
+    int32_t column = 0;
+    snprintf(word, sizeof word, "log.%.*s", (int)strcspn(name + 4, "."), name + 4);
+    while (column < LOG_COLUMNS && strcmp(word + 4, train_log_names[column]) != 0)
+        column++;
+    moe_check(column < LOG_COLUMNS, err, MOE_ECONFIG,
+              "%s: expected log.loss, log.moe_loss, log.accuracy or "
+              "log.seconds",
+              name);
+    moe_try(numbers_behind(name, word, 0, 1, &step, &n, err));
+    moe_try(train_log_at(runs, file, n == 1 ? step : -1, line, err));
+    *out = line[column];
+out:
     return status;
 }
 
@@ -210,6 +262,17 @@ out:
     return status;
 }
 
+/* Names of vectors over the experts of a layer. */
+static const struct share_name {
+    const char *word;
+    enum share_of what;
+    moe_status (*of)(struct run_list *, const struct run_file *, const char *, const char *, enum share_of,
+                     double **, int32_t *, moe_err *);
+} share_names[] = {{"shares", SHARE_OF_SLOTS, shares_at},
+                   {"mass", SHARE_OF_MASS, shares_at},
+                   {"train_shares", SHARE_OF_SLOTS, shares_trained},
+                   {"train_mass", SHARE_OF_MASS, shares_trained}};
+
 static moe_status resolve_run(const struct claim_names *names, const struct run_file *file, const char *name,
                               double **out_values, int32_t *out_count, moe_err *err) {
     moe_status status = MOE_OK;
@@ -218,9 +281,15 @@ static moe_status resolve_run(const struct claim_names *names, const struct run_
     double number = 0.0;
     if (length > 2 && strcmp(name + length - 2, "[]") == 0)
         return series_values(runs, file, name, out_values, out_count, err);
-    if (strncmp(name, "shares.", 7) == 0) return shares_of(runs, file, name + 7, out_values, out_count, err);
+    for (size_t i = 0; i < sizeof share_names / sizeof share_names[0]; i++) {
+        const struct share_name *s = &share_names[i];
+        if (strncmp(name, s->word, strlen(s->word)) != 0 || name[strlen(s->word)] != '.') continue;
+        return s->of(runs, file, name, s->word, s->what, out_values, out_count, err);
+    }
     if (strncmp(name, "rows.", 5) == 0) {
         moe_try(rows_of(runs, file, name + 5, &number, err));
+    } else if (strncmp(name, "log.", 4) == 0) {
+        moe_try(log_of(runs, file, name, &number, err));
     } else if (strncmp(name, "config_is.", 10) == 0) {
         moe_try(config_is(names->report, file, name + 10, &number, err));
     } else if (strncmp(name, "config.", 7) == 0) {

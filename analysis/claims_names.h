@@ -7,7 +7,13 @@
  *                                               first half (shallow) or last half (deep) of those that
  *                                               route, the least or the most of any
  *     load_change[]@top2                        load that moves from step to step (load_change.h)
- *     shares.2@top2                             each expert's share on the validation split at the end
+ *     shares.2@top2                             each expert's share of layer 2's slots on the validation
+ *                                               split at the end; shares.2.100: after step 100
+ *     train_shares.2.75.100@top2                the same on training batches, from 75 % of them to 100 %
+ *     mass.2@top2, train_mass.2.75.100@top2     the same of router probability (a classifier's: of gates)
+ *     log.loss.100@flat                         a classifier's training loss, mean of the batches up to the
+ *                                               evaluation at step 100; log.loss: up to the last. Also
+ *                                               log.moe_loss, log.accuracy, log.seconds (train_log.h)
  *     config.train.batch_size@dense             a number of the configuration
  *     config_is.moe.router.sigmoid@top2         1 if the configuration has this word there, else
  *                                               0; true and false are words

@@ -23,7 +23,8 @@ enum measure_kind {
     MEASURE_SHARE,       /* smallest (argument "min") or largest share of an expert at the end */
     MEASURE_WHOLE,       /* mean of a series over all recorded steps */
     MEASURE_LATE,        /* over the last quarter of them */
-    MEASURE_FINAL        /* over the last twentieth */
+    MEASURE_FINAL,       /* over the last twentieth */
+    MEASURE_STEP_MEDIAN  /* median over all steps of a column of /timing */
 };
 
 struct measure_rule {
@@ -54,6 +55,7 @@ const struct measure_info measure_infos[] = {
     {"optimizer_seconds", "s", "clipping and parameter updates of an epoch, median of the epochs", false},
     {"timed_seconds", "s", "forward, backward and optimizer of an epoch, median of the epochs", false},
     {"step_seconds", "s", "wall clock of the steps of an epoch, median of the epochs", false},
+    {"median_step_seconds", "s", "wall clock of a step, median of all steps", false},
     {"backward_over_forward", "1", "backward time over forward time of an epoch, median of the epochs",
      false},
     {"epochs", "epochs", "epochs trained", false},
@@ -109,6 +111,7 @@ static const struct measure_rule rules[] = {
     {MEASURE_MEDIAN, "optimizer_seconds"},
     {MEASURE_TIMED, NULL},
     {MEASURE_MEDIAN, "step_seconds"},
+    {MEASURE_STEP_MEDIAN, "/timing/step_seconds"},
     {MEASURE_BACK_RATIO, NULL},
     {MEASURE_EPOCHS, NULL},
     {MEASURE_PEAK_MEMORY, NULL},
@@ -303,6 +306,22 @@ out:
     return status;
 }
 
+static moe_status step_median(struct run_list *list, const struct run_file *file, const char *dataset,
+                              double *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    double *values = NULL;
+    int64_t dims[4];
+    int32_t rank = 0;
+    moe_try(run_list_array(list, file, dataset, &values, dims, &rank, err));
+    moe_check(dims[0] > 0 && dims[0] <= INT32_MAX, err, MOE_ENOTFOUND, "%s: no values of %s", file->path,
+              dataset);
+    stats_sort(values, (int32_t)dims[0]);
+    *out = stats_quantile_sorted(values, (int32_t)dims[0], 0.5);
+out:
+    free(values);
+    return status;
+}
+
 static moe_status no_such_measure(const char *name, moe_err *err) {
     const char *names[COUNT(measure_infos)];
     char stem[64];
@@ -341,6 +360,8 @@ static moe_status compute(struct run_list *list, const struct run_file *file, co
     case MEASURE_LATE:
     case MEASURE_FINAL:
         return of_steps(list, file, rule->kind, rule->argument, layer, out, err);
+    case MEASURE_STEP_MEDIAN:
+        return step_median(list, file, rule->argument, out, err);
     default:
         snprintf(series, sizeof series, "%s%s", rule->argument, layer);
         return of_series(list, file, rule->kind, series, out, err);

@@ -102,6 +102,19 @@ static void test_vectors(void **state) {
     assert_near(value("entropy(v / v)"), log(5.0), 1e-12);
     assert_near(value("entropy(v - v + 0) > 0"), 0.0, 0); /* NaN is not above anything */
     assert_near(value("sd(1, 2, 3)"), 1.0, 1e-15);
+    assert_near(value("round(2.5) + ceil(1.2) + ceil(-1.2)"), 4.0, 0);
+    assert_near(value("sum(round(v / 2))"), 9.0, 0);
+    assert_near(value("first(sort(v)) * 10 + last(sort(v))"), 51.0, 0);
+    assert_near(value("sum(part(sort(v), 0, 0.4))"), 9.0, 0);
+    assert_near(value("first(rank(v))"), 3.0, 0);
+    assert_near(value("last(from(rank(v), 4))"), 5.0, 0);
+    assert_near(value("first(from(rank(v), 2)) + first(from(rank(v), 4))"), 3.0, 0); /* a tie: 1.5 each */
+    assert_near(value("corr(rank(v), rank(exp(v)))"), 1.0, 1e-15);
+    assert_near(value("corr(rank(v), rank(-v))"), -1.0, 1e-15);
+    assert_near(value("cv2(v)"), 2.56 / (2.8 * 2.8), 1e-15); /* population variance */
+    assert_near(value("gini(v)"), (-4 * 1 - 2 * 1 + 2 * 4 + 4 * 5) / (5 * 14.0), 1e-15);
+    assert_near(value("cv2(v / v) + gini(v / v)"), 0.0, 1e-15);
+    assert_true(isnan(value("gini(v - v)")));
     assert_near(value("corr(1, 2, 3, 5, 7, 9)"), 1.0, 1e-15);
     assert_near(value("corr(1, 2, 3, 9, 7, 5)"), -1.0, 1e-15);
     assert_true(isnan(value("corr(1, 1, 3, 5)")));
@@ -124,6 +137,8 @@ static void test_mistakes(void **state) {
     refuse("from(v)", "takes a vector and a number");
     refuse("from(v, v)", "takes a vector and a number");
     refuse("count(v, v)", "takes one argument");
+    refuse("rank(v, 2)", "rank() takes one argument");
+    refuse("cv2(1, 2)", "cv2() takes one argument");
     refuse("part(v, 1)", "takes a vector and two shares");
     refuse("reach(v, v)", "takes a vector and a number");
     refuse("1 $ 2", "at \"$ 2\"");

@@ -57,7 +57,18 @@ static const char ledger[] =
              "\"max(gini.least[]@top2 - gini.most[]@top2)")
         "below = \"1e-12\"\nexact = true\n"
     CLAIM("A-20-load-change") TEST("count(load_change[]@top2) - rows.routing.load@top2")
-        "near = \"-1\"\nwithin = \"0\"\nexact = true\n";
+        "near = \"-1\"\nwithin = \"0\"\nexact = true\n"
+    CLAIM("A-21-founded") "presumes = [\"A-03\", \"A-05-parameters:as-published\", \"A-06\"]\n"
+        TEST("best_ce@top2 - best_ce@dense") "above = \"0\"\n"
+    CLAIM("A-22-unfounded") "presumes = [\"A-03\", \"A-01:corrected\"]\n"
+        TEST("best_ce@top2 - best_ce@dense") "above = \"0\"\n"
+    CLAIM("A-23-untested-ground") "presumes = [\"A-07\"]\n"
+        TEST("best_ce@top2 - best_ce@dense") "below = \"0\"\n"
+    CLAIM("A-24-chain") "presumes = [\"A-22\"]\n" TEST("best_ce@top2 - best_ce@dense") "above = \"0\"\n"
+    CLAIM("A-26-well-founded") "presumes = [\"A-03\", \"A-01:as-published\"]\n"
+        TEST("best_ce@top2 - best_ce@dense") "above = \"0\"\n"
+    CLAIM("A-25-still-untested") "presumes = [\"A-04\"]\n"
+        TEST("best_ce@\\\"top2_lb@moe.lb_coeff=0.1\\\" - best_ce@top2") "below = \"0\"\n";
 /* clang-format on */
 
 static struct report *report;
@@ -113,6 +124,24 @@ static void test_not_tested(void **state) {
     assert_null(claims_result(results, &results->ledger->claims[9], "as-published"));
 }
 
+/* A claim that presumes another says nothing where that one does not hold. */
+static void test_presumptions(void **state) {
+    (void)state;
+    expect("A-21", "corrected", VERDICT_INCONCLUSIVE); /* A-05 is contradicted */
+    assert_non_null(strstr(result("A-21", "corrected")->reason,
+                           "presumes A-05-parameters, which is contradicted (as-published)"));
+    expect("A-22", "as-published", VERDICT_INCONCLUSIVE);
+    const struct claim_result *r = result("A-22", "corrected");
+    assert_int_equal(r->verdict, VERDICT_INCONCLUSIVE);
+    assert_non_null(strstr(r->reason, "all of it is. This decides nothing, because it presumes A-01-loss"));
+    assert_true(r->part.verdict == VERDICT_REPRODUCED && r->effect[0] != '\0'); /* what was measured stays */
+    expect("A-23", "corrected", VERDICT_INCONCLUSIVE);
+    assert_non_null(strstr(result("A-23", "corrected")->reason, "which is not tested (corrected)"));
+    expect("A-24", "corrected", VERDICT_INCONCLUSIVE);
+    expect("A-25", "corrected", VERDICT_NOT_TESTED);
+    expect("A-26", "corrected", VERDICT_REPRODUCED);
+}
+
 /* The sentence holds the numbers of the test. */
 static void test_reason(void **state) {
     (void)state;
@@ -132,7 +161,7 @@ static void test_listings(void **state) {
     struct text text = {0};
     moe_err err = {0};
     assert_int_equal(claims_print(results, NULL, &text, &err), MOE_OK);
-    assert_non_null(strstr(text.data, "20 claims; 30 runs, tier desk"));
+    assert_non_null(strstr(text.data, "26 claims; 30 runs, tier desk"));
     assert_non_null(strstr(text.data, "impossible as printed"));
     text_free(&text);
     text = (struct text){0};
@@ -140,7 +169,7 @@ static void test_listings(void **state) {
     json_t *root_object = json_loads(text.data, 0, NULL);
     assert_non_null(root_object);
     const json_t *claims = json_object_get(root_object, "claims");
-    assert_int_equal(json_array_size(claims), 19); /* A-15 has no corrected result */
+    assert_int_equal(json_array_size(claims), 25); /* A-15 has no corrected result */
     const json_t *one = json_array_get(json_object_get(json_array_get(claims, 0), "results"), 0);
     assert_string_equal(json_string_value(json_object_get(one, "verdict")), "contradicted");
     assert_true(fabs(json_real_value(json_object_get(one, "effect")) -
@@ -204,6 +233,14 @@ static void test_mistakes(void **state) {
     refuse("max(load_change[]@dense)", "no router");
     refuse("config_is.data.source@dense", "expected config_is.SECTION.KEY.WORD");
     refuse("rows.routing.nothing@top2", "routing/nothing");
+    refuse("max(shares.2@dense)", "does not route");
+    refuse("max(shares@top2)", "no measure");
+    refuse("max(shares.2.3@top2)", "no evaluation after step 3");
+    refuse("max(mass.x@top2)", "expected whole numbers behind mass");
+    refuse("max(train_shares.2@top2)", "expected whole numbers behind train_shares");
+    refuse("max(train_mass.2.50.20@top2)", "two percentages");
+    refuse("log.loss@top2", "does not record its training batches");
+    refuse("log.los@top2", "expected log.loss");
     refuse("best_ce@dense + margin.none", "no margin none");
     refuse("best_ce@dense + audit.tokens.none", "no tokens.none");
     refuse("best_ce@dense + nowhere", "no nowhere");
@@ -232,9 +269,10 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts), cmocka_unit_test(test_not_tested),
-        cmocka_unit_test(test_reason),   cmocka_unit_test(test_listings),
-        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_load_change),
+        cmocka_unit_test(test_verdicts),     cmocka_unit_test(test_not_tested),
+        cmocka_unit_test(test_reason),       cmocka_unit_test(test_listings),
+        cmocka_unit_test(test_mistakes),     cmocka_unit_test(test_load_change),
+        cmocka_unit_test(test_presumptions),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
