@@ -13,7 +13,10 @@
  *   step_train_loss step_train_ce step_grad_norm                (/train)
  *   step_router_grad_norm                all routers together, before clipping; step_router_grad_share: over
  *                                        step_grad_norm
- *   step_eval_loss step_eval_ce          after each evaluation
+ *   step_eval_loss step_eval_ce step_eval_accuracy    after each evaluation
+ *   step_course_ce step_course_aux step_course_accuracy    of an image classifier: mean over the images that
+ *                                        it trained on since the evaluation before
+ *   step_wall_seconds                    a step without evaluation and checkpoint (/timing)
  *   step_usage_entropy step_token_entropy step_gini step_cv2 step_max_over_mean    on training batches, where
  *                                        recorded (/routing)
  *   step_dropped_share                   slots dropped for lack of capacity over all slots

@@ -8,9 +8,14 @@ enum step_kind {
     STEP_TRAIN,   /* a column of /train */
     STEP_ROUTER,  /* a column of /train that speaks of routers */
     STEP_EVAL,    /* a column of /eval, domain 0 */
+    STEP_COURSE,  /* a column of /eval, domain COURSE */
+    STEP_TIMING,  /* a column of /timing */
     STEP_ROUTING, /* a column of /routing, by layer */
     STEP_DROPPED  /* dropped slots over all slots, by layer */
 };
+
+/* The domain of an image classifier's training batches. */
+#define COURSE "training batches"
 
 struct step_series {
     const char *name;
@@ -27,6 +32,11 @@ static const struct step_series table[] = {
     {"step_router_grad_share", STEP_ROUTER, "/train/router_grad_norm", "/train/grad_norm"},
     {"step_eval_loss", STEP_EVAL, "/eval/loss", NULL},
     {"step_eval_ce", STEP_EVAL, "/eval/loss_ce", NULL},
+    {"step_eval_accuracy", STEP_EVAL, "/eval/accuracy", NULL},
+    {"step_course_ce", STEP_COURSE, "/eval/loss_ce", NULL},
+    {"step_course_aux", STEP_COURSE, "/eval/loss_aux", NULL},
+    {"step_course_accuracy", STEP_COURSE, "/eval/accuracy", NULL},
+    {"step_wall_seconds", STEP_TIMING, "/timing/step_seconds", NULL},
     {"step_usage_entropy", STEP_ROUTING, "/routing/entropy_usage", NULL},
     {"step_token_entropy", STEP_ROUTING, "/routing/entropy_token", NULL},
     {"step_gini", STEP_ROUTING, "/routing/gini", NULL},
@@ -66,7 +76,7 @@ out:
     return status;
 }
 
-/* The positions: /train/step, /eval/step, /routing/step. */
+/* The positions: /train/step, /timing/step, /eval/step, /routing/step. */
 static moe_status read_steps(struct run_list *list, const struct run_file *file, const char *name,
                              struct series *out, moe_err *err) {
     moe_status status = MOE_OK;
@@ -87,7 +97,7 @@ static moe_status of_train(struct run_list *list, const struct run_file *file, c
     int64_t dims[4];
     moe_check(info->kind != STEP_ROUTER || file->info.axes.moe_layers > 0, err, MOE_ENOTFOUND,
               "%s: %s: the model has no router", file->path, info->name);
-    moe_try(read_steps(list, file, "/train/step", out, err));
+    moe_try(read_steps(list, file, info->kind == STEP_TIMING ? "/timing/step" : "/train/step", out, err));
     moe_try(read_rows(list, file, info->dataset, out->n, &out->y, dims, err));
     if (info->over == NULL) goto out;
     moe_try(read_rows(list, file, info->over, out->n, &over, dims, err));
@@ -98,18 +108,36 @@ out:
     return status;
 }
 
+/* The number of the domain that a series of /eval speaks of. */
+static moe_status domain_of(struct run_list *list, const struct run_file *file,
+                            const struct step_series *info, double *out_domain, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct run_reader *reader = NULL;
+    *out_domain = 0.0;
+    if (info->kind == STEP_EVAL) goto out;
+    moe_try(run_list_reader(list, file, &reader, err));
+    for (int32_t d = 0; d < file->info.axes.domains; d++)
+        if (strcmp(run_reader_domain(reader, d), COURSE) == 0) *out_domain = d;
+    moe_check(*out_domain > 0.0, err, MOE_ENOTFOUND, "%s: %s: the run has no domain \"%s\"", file->path,
+              info->name, COURSE);
+out:
+    return status;
+}
+
 static moe_status of_eval(struct run_list *list, const struct run_file *file, const struct step_series *info,
                           struct series *out, moe_err *err) {
     moe_status status = MOE_OK;
     double *domain = NULL;
+    double wanted = 0.0;
     int64_t dims[4];
+    moe_try(domain_of(list, file, info, &wanted, err));
     moe_try(read_steps(list, file, "/eval/step", out, err));
     const int32_t rows = out->n;
     moe_try(read_rows(list, file, "/eval/domain", rows, &domain, dims, err));
     moe_try(read_rows(list, file, info->dataset, rows, &out->y, dims, err));
     out->n = 0;
     for (int32_t i = 0; i < rows; i++) {
-        if (domain[i] != 0.0) continue;
+        if (domain[i] != wanted) continue;
         out->x[out->n] = out->x[i];
         out->y[out->n++] = out->y[i];
     }
@@ -184,7 +212,7 @@ moe_status series_steps_of_run(struct run_list *list, const struct run_file *fil
     moe_check(info != NULL, err, MOE_ENOTFOUND, "no series \"%s\"; see analysis/series.h", stem);
     if (by_layer(info)) {
         moe_try(of_routing(list, file, info, row, out, err));
-    } else if (info->kind == STEP_EVAL) {
+    } else if (info->kind == STEP_EVAL || info->kind == STEP_COURSE) {
         moe_try(of_eval(list, file, info, out, err));
     } else {
         moe_try(of_train(list, file, info, out, err));

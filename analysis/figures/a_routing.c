@@ -7,7 +7,6 @@
 #include "analysis/style.h"
 
 #define MOE_EXPERIMENTS (SOURCE_A_EXPERIMENTS - 1)
-#define MAX_EXPERTS     64
 
 /* The MoE layers, and the number of experts, which all runs must share. */
 static moe_status layers_and_experts(struct report *report, int32_t out_layers[SOURCE_A_LAYERS],
@@ -20,7 +19,8 @@ static moe_status layers_and_experts(struct report *report, int32_t out_layers[S
         for (int32_t p = 0; p < SOURCE_A_PROTOCOLS; p++) {
             const struct run_group group = source_a_group(report, e, p);
             for (int32_t s = 0; s < group.n; s++)
-                moe_check(group.files[s].info.axes.experts == *out_experts && *out_experts <= MAX_EXPERTS,
+                moe_check(group.files[s].info.axes.experts == *out_experts &&
+                              *out_experts <= SOURCE_MAX_EXPERTS,
                           err, MOE_EMISMATCH, "%s: %d experts, but %s has %d", group.files[s].path,
                           group.files[s].info.axes.experts, first.files[0].path, *out_experts);
         }
@@ -114,71 +114,13 @@ out:
     return status;
 }
 
-/* Names of the position axis: 1, 2, ... or 0, 1, ... */
-struct expert_names {
-    char text[MAX_EXPERTS][12];
-    const char *names[MAX_EXPERTS];
-};
-
-static void name_experts(struct expert_names *names, int32_t experts, int32_t first) {
-    for (int32_t i = 0; i < experts; i++) {
-        snprintf(names->text[i], sizeof names->text[i], "%d", (int)(first + i));
-        names->names[i] = names->text[i];
-    }
-}
-
-/* Shares in percent by rank (largest first), mean and interval over the seeds of a group. */
-static moe_status ranked_usage(struct report *report, const struct run_group *group, int32_t layer,
-                               int32_t experts, struct stats_estimate *out, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct usage usage = {0};
-    double *ranked = calloc((size_t)group->n * (size_t)experts, sizeof *ranked); /* [expert rank, seed] */
-    moe_check(ranked != NULL, err, MOE_ENOMEM, "cannot allocate the usage of %d experts", experts);
-    for (int32_t s = 0; s < group->n; s++) {
-        moe_try(usage_of_run(report->runs, &group->files[s], layer, &usage, err));
-        moe_check(usage.n > 0, err, MOE_ENOTFOUND, "%s: no evaluation recorded its routing",
-                  group->files[s].path);
-        double *last = usage.shares + (int64_t)(usage.n - 1) * experts;
-        stats_sort(last, experts);
-        for (int32_t i = 0; i < experts; i++)
-            ranked[i * group->n + s] = 100.0 * last[experts - 1 - i];
-        usage_free(&usage);
-    }
-    for (int32_t i = 0; i < experts; i++)
-        out[i] = stats_mean_interval(ranked + (int64_t)i * group->n, group->n, 0.95);
-out:
-    usage_free(&usage);
-    free(ranked);
-    return status;
-}
-
 static moe_status add_usage_bars(struct report *report, struct plot *plot, int32_t panel, int32_t experiment,
-                                 int32_t protocol, int32_t layer, int32_t experts, moe_err *err) {
+                                 int32_t protocol, int32_t layer, moe_err *err) {
     moe_status status = MOE_OK;
-    struct stats_estimate shares[MAX_EXPERTS];
-    double position[MAX_EXPERTS];
-    double value[MAX_EXPERTS];
-    double low[MAX_EXPERTS];
-    double high[MAX_EXPERTS];
     struct plot_pen pen;
     const struct run_group group = source_a_group(report, experiment, protocol);
     moe_try(source_a_pen(experiment, &pen, err));
-    moe_try(ranked_usage(report, &group, layer, experts, shares, err));
-    for (int32_t i = 0; i < experts; i++) {
-        position[i] = i;
-        value[i] = shares[i].value;
-        low[i] = shares[i].low;
-        high[i] = shares[i].high;
-    }
-    plot_add_series(plot, panel,
-                    &(struct plot_series){.geom = GEOM_BARS,
-                                          .n = experts,
-                                          .position = position,
-                                          .value = value,
-                                          .low = low,
-                                          .high = high,
-                                          .bar_width = 0.72,
-                                          .pen = pen});
+    moe_try(source_ranked_bars(report, plot, panel, &group, layer, &pen, err));
 out:
     return status;
 }
@@ -186,37 +128,15 @@ out:
 /* The published shares of one layer, ordered like ours. */
 static moe_status add_published_usage(struct report *report, struct plot *plot, int32_t panel,
                                       int32_t experiment, int32_t layer, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct published *p = NULL;
-    double *shares = NULL;
-    double position[MAX_EXPERTS];
-    double value[MAX_EXPERTS];
-    int32_t n = 0;
     char name[96];
     snprintf(name, sizeof name, "usage.%s.layer%d", source_a_experiments[experiment], (int)layer);
-    moe_try(report_published(report, "A", &p, err));
-    moe_try(published_array(p, name, &shares, &n, err));
-    moe_check(n <= MAX_EXPERTS, err, MOE_ECONFIG, "%s: %s has %d entries, expected at most %d",
-              published_path(p), name, n, MAX_EXPERTS);
-    stats_sort(shares, n);
-    for (int32_t i = 0; i < n; i++) {
-        position[i] = i;
-        value[i] = shares[n - 1 - i];
-    }
-    struct plot_pen pen = source_published_pen(STYLE_INK);
-    pen.marker = MARKER_DIAMOND;
-    plot_add_series(
-        plot, panel,
-        &(struct plot_series){.geom = GEOM_POINTS, .n = n, .position = position, .value = value, .pen = pen});
-out:
-    free(shares);
-    return status;
+    return source_ranked_published(report, plot, panel, "A", name, err);
 }
 
 /* A panel of bars over experts; rows are protocol and layer, columns experiments. top: end of the axis, NaN =
  * free. */
 static void set_usage_panel(struct plot *plot, int32_t row, int32_t column, int32_t layer,
-                            const struct expert_names *names, int32_t experts, const char *position_label,
+                            const struct source_numbers *names, int32_t experts, const char *position_label,
                             double top) {
     char label[96];
     snprintf(label, sizeof label, "layer %d: share (%%)", (int)layer);
@@ -239,9 +159,9 @@ static moe_status new_usage_plot(const struct report *report, const char *title,
                                  struct plot **out_plot, moe_err *err) {
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
-    struct expert_names names;
+    struct source_numbers names;
     const struct plot_pen uniform = source_reference_pen();
-    name_experts(&names, experts, first_number);
+    source_name_numbers(&names, experts, first_number);
     const struct plot_layout layout = {.title = title,
                                        .note = note,
                                        .panel_height = height,
@@ -279,16 +199,14 @@ moe_status draw_a_usage(struct report *report, int32_t frame, struct plot **out_
                            "by their share; mean over {seeds}, error bars: 95 % interval. The published "
                            "values are of one seed, ordered the same way.",
                            layers, experts, 1, "expert, by rank", 100.0, NAN, &plot, err));
-    struct plot_pen published = source_published_pen(STYLE_INK);
-    published.marker = MARKER_DIAMOND;
-    published.width = 0.0;
+    const struct plot_pen published = source_ranked_published_pen();
     plot_add_legend(plot, "published", GEOM_POINTS, &published);
     for (int32_t row = 0; row < SOURCE_A_PROTOCOLS * SOURCE_A_LAYERS; row++) {
         const int32_t protocol = row / SOURCE_A_LAYERS;
         const int32_t layer = layers[row % SOURCE_A_LAYERS];
         for (int32_t c = 0; c < MOE_EXPERIMENTS; c++) {
             const int32_t panel = row * MOE_EXPERIMENTS + c;
-            moe_try(add_usage_bars(report, plot, panel, c + 1, protocol, layer, experts, err));
+            moe_try(add_usage_bars(report, plot, panel, c + 1, protocol, layer, err));
             if (protocol == 0) moe_try(add_published_usage(report, plot, panel, c + 1, layer, err));
         }
     }
@@ -332,26 +250,14 @@ static moe_status add_evolution_bars(struct report *report, struct plot *plot, i
                                      moe_err *err) {
     moe_status status = MOE_OK;
     struct usage usage = {0};
-    double position[MAX_EXPERTS];
-    double value[MAX_EXPERTS];
     struct plot_pen pen;
     moe_try(source_a_pen(experiment, &pen, err));
     moe_try(evolution_usage(report, experiment, protocol, layer, &usage, err));
     if (usage.n == 0) goto out;
     const bool ended = frame >= usage.n;
-    const double *row = usage.shares + (int64_t)(ended ? usage.n - 1 : frame) * usage.experts;
-    for (int32_t i = 0; i < usage.experts; i++) {
-        position[i] = i;
-        value[i] = 100.0 * row[i];
-    }
     pen.opacity = ended ? 0.45 : 1.0;
-    plot_add_series(plot, panel,
-                    &(struct plot_series){.geom = GEOM_BARS,
-                                          .n = usage.experts,
-                                          .position = position,
-                                          .value = value,
-                                          .bar_width = 0.72,
-                                          .pen = pen});
+    source_usage_bars(plot, panel, usage.shares + (int64_t)(ended ? usage.n - 1 : frame) * usage.experts,
+                      usage.experts, &pen);
 out:
     usage_free(&usage);
     return status;

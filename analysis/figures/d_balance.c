@@ -44,36 +44,6 @@ static struct layer_range range_of(const struct run_file *file, enum layer_group
     return group == LOWER ? (struct layer_range){0, half} : (struct layer_range){half, layers};
 }
 
-/* Means of neighbours, so that points lie about equally far from each other on a logarithmic axis: each takes
- * a tenth as many as lie before it. */
-static void merge(struct series *s, int32_t n) {
-    int32_t points = 0;
-    for (int32_t begin = 0; begin < n;) {
-        const int32_t wanted = begin + 1 + begin / 10;
-        const int32_t end = wanted < n ? wanted : n;
-        double x = 0.0;
-        double y = 0.0;
-        for (int32_t i = begin; i < end; i++) {
-            x += s->x[i];
-            y += s->y[i];
-        }
-        s->x[points] = x / (end - begin);
-        s->y[points++] = y / (end - begin);
-        begin = end;
-    }
-    s->n = points;
-}
-
-/* The same of the positions that all runs share. */
-static moe_status merge_group(struct series_group *g, moe_err *err) {
-    const int32_t n = g->common;
-    for (int32_t s = 0; s < g->seeds; s++) {
-        merge(&g->runs[s], n);
-        g->common = g->runs[s].n;
-    }
-    return series_group_average(g, err);
-}
-
 /* Adds the values of one layer to those of out, which are of the same runs. */
 static void add_layer(struct series_group *out, const struct series_group *layer) {
     for (int32_t s = 0; s < out->seeds; s++)
@@ -99,7 +69,7 @@ static moe_status mean_over_layers(struct report *report, const struct run_group
     for (int32_t s = 0; s < out->seeds; s++)
         for (int32_t i = 0; i < out->runs[s].n; i++)
             out->runs[s].y[i] /= range.end - range.first;
-    moe_try(merge_group(out, err));
+    moe_try(source_merge_for_log(out, err));
 out:
     series_group_free(&layer);
     if (status != MOE_OK) series_group_free(out);

@@ -27,23 +27,6 @@ out:
     return status;
 }
 
-/* Stacked shares in percent: the topmost area first, each one covers what lies below it of the last. */
-static void add_stack(struct plot *plot, int32_t panel, const struct load_course *c, double *total) {
-    for (int32_t top = c->experts - 1; top >= 0; top--) {
-        for (int32_t i = 0; i < c->n; i++) {
-            total[i] = 0.0;
-            for (int32_t e = 0; e <= top; e++)
-                total[i] += 100.0 * load_course_mean(c, i, e);
-        }
-        plot_add_series(plot, panel,
-                        &(struct plot_series){.geom = GEOM_AREA,
-                                              .n = c->n,
-                                              .position = c->step,
-                                              .value = total,
-                                              .pen = {.colour = style_expert(top, c->experts)}});
-    }
-}
-
 static struct plot_pen largest_pen(void) {
     return (struct plot_pen){.colour = STYLE_MUTED, .width = 1.4, .dash = DASH_DASHED};
 }
@@ -88,7 +71,7 @@ static moe_status add_column(struct plot *plot, int32_t protocol, const struct l
         if (row == 0) spec.value.max = 100.0;
         plot_set_panel(plot, D_PROTOCOLS * row + protocol, &spec);
     }
-    add_stack(plot, protocol, c, scratch);
+    moe_try(source_stack(plot, protocol, c, err));
     add_lines(plot, D_PROTOCOLS + protocol, c, scratch);
 out:
     free(scratch);

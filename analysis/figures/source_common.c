@@ -60,6 +60,33 @@ static moe_status skip_start(struct series_group *g, double share, moe_err *err)
     return series_group_average(g, err);
 }
 
+static void merge(struct series *s, int32_t n) {
+    int32_t points = 0;
+    for (int32_t begin = 0; begin < n;) {
+        const int32_t wanted = begin + 1 + begin / 10;
+        const int32_t end = wanted < n ? wanted : n;
+        double x = 0.0;
+        double y = 0.0;
+        for (int32_t i = begin; i < end; i++) {
+            x += s->x[i];
+            y += s->y[i];
+        }
+        s->x[points] = x / (end - begin);
+        s->y[points++] = y / (end - begin);
+        begin = end;
+    }
+    s->n = points;
+}
+
+moe_status source_merge_for_log(struct series_group *g, moe_err *err) {
+    const int32_t n = g->common;
+    for (int32_t s = 0; s < g->seeds; s++) {
+        merge(&g->runs[s], n);
+        g->common = g->runs[s].n;
+    }
+    return series_group_average(g, err);
+}
+
 moe_status source_draw_group(struct plot *plot, int32_t panel, struct series_group *g,
                              const struct source_curve *curve, moe_err *err) {
     moe_status status = MOE_OK;
