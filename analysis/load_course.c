@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Shares of one layer: [experts] loads, of which those that the layer lacks are -1. */
 static void add_shares(const double *load, int32_t experts, double weight, double *shares) {
@@ -67,6 +68,38 @@ void load_course_free(struct load_course *course) {
     free(course->step);
     free(course->shares);
     *course = (struct load_course){0};
+}
+
+void load_course_keep(struct load_course *course, int32_t row) {
+    const int64_t cells = (int64_t)course->layers * course->experts;
+    const int64_t from = (int64_t)row * course->experts;
+    int32_t experts = 0;
+    while (experts < course->experts && !isnan(course->shares[from + experts]))
+        experts++;
+    for (int32_t i = 0; i < course->n; i++)
+        memmove(course->shares + (int64_t)i * experts, course->shares + i * cells + from,
+                (size_t)experts * sizeof *course->shares);
+    course->layers = 1;
+    course->experts = experts;
+}
+
+void load_course_merge(struct load_course *course, const int32_t *ends, int32_t count) {
+    const int64_t cells = (int64_t)course->layers * course->experts;
+    int32_t begin = 0;
+    for (int32_t i = 0; i < count; begin = ends[i++]) {
+        const double weight = 1.0 / (ends[i] - begin);
+        double step = 0.0;
+        for (int32_t from = begin; from < ends[i]; from++)
+            step += weight * course->step[from];
+        course->step[i] = step;
+        for (int64_t c = 0; c < cells; c++) {
+            double share = 0.0;
+            for (int32_t from = begin; from < ends[i]; from++)
+                share += weight * course->shares[from * cells + c];
+            course->shares[i * cells + c] = share; /* i <= begin: nothing is read again */
+        }
+    }
+    course->n = count;
 }
 
 static const double *layer_shares(const struct load_course *course, int32_t point, int32_t layer) {

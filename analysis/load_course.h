@@ -22,6 +22,13 @@ moe_status load_course_of_run(struct run_list *list, const struct run_file *file
                               struct load_course *out, moe_err *err);
 void load_course_free(struct load_course *course);
 
+/* Keeps one row of the layer axis, and of it the experts that it has. */
+void load_course_keep(struct load_course *course, int32_t row);
+
+/* Makes points of several again: point i the mean of those from the end of the last on up to, and without,
+ * ends[i], which rise from above 0 to course->n. [count] */
+void load_course_merge(struct load_course *course, const int32_t *ends, int32_t count);
+
 /* Mean over the layers of an expert's share at a point. */
 double load_course_mean(const struct load_course *course, int32_t point, int32_t expert);
 

@@ -229,8 +229,8 @@ out:
     return status;
 }
 
-moe_status series_of_run(struct run_list *list, const struct run_file *file, const char *name,
-                         struct series *out, moe_err *err) {
+static moe_status binned(struct run_list *list, const struct run_file *file, const char *name,
+                         int32_t max_bins, struct series *out, moe_err *err) {
     moe_status status = MOE_OK;
     char stem[64];
     int32_t row = -1;
@@ -245,7 +245,7 @@ moe_status series_of_run(struct run_list *list, const struct run_file *file, con
               "no series \"%s\"; see analysis/series.h", name);
     moe_try(parse_layer(list, file, name, suffix, &row, err));
     if (info == NULL) {
-        moe_try(series_steps_of_run(list, file, stem, row, SERIES_STEP_BINS, out, err));
+        moe_try(series_steps_of_run(list, file, stem, row, max_bins, out, err));
     } else if (info->kind == KIND_EVAL) {
         moe_try(eval_series(list, file, info, out, err));
     } else if (layered) {
@@ -255,6 +255,11 @@ moe_status series_of_run(struct run_list *list, const struct run_file *file, con
     }
 out:
     return status;
+}
+
+moe_status series_of_run(struct run_list *list, const struct run_file *file, const char *name,
+                         struct series *out, moe_err *err) {
+    return binned(list, file, name, SERIES_STEP_BINS, out, err);
 }
 
 /* Leading positions that all runs share. */
@@ -303,6 +308,11 @@ out:
 
 moe_status series_of_group(struct run_list *list, const struct run_group *group, const char *name,
                            struct series_group *out, moe_err *err) {
+    return series_of_group_binned(list, group, name, SERIES_STEP_BINS, out, err);
+}
+
+moe_status series_of_group_binned(struct run_list *list, const struct run_group *group, const char *name,
+                                  int32_t max_bins, struct series_group *out, moe_err *err) {
     moe_status status = MOE_OK;
     *out = (struct series_group){0};
     moe_check(group->n > 0, err, MOE_ENOTFOUND, "no runs of %s/%s %s, tier %s, below %s", group->suite,
@@ -311,7 +321,7 @@ moe_status series_of_group(struct run_list *list, const struct run_group *group,
     moe_check(out->runs != NULL, err, MOE_ENOMEM, "cannot allocate %d series", group->n);
     out->seeds = group->n;
     for (int32_t s = 0; s < group->n; s++)
-        moe_try(series_of_run(list, &group->files[s], name, &out->runs[s], err));
+        moe_try(binned(list, &group->files[s], name, max_bins, &out->runs[s], err));
     moe_try(allocate_average(out, err));
 out:
     if (status != MOE_OK) series_group_free(out);

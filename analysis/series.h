@@ -56,6 +56,10 @@ moe_status series_of_group(struct run_list *list, const struct run_group *group,
                            struct series_group *out, moe_err *err);
 void series_group_free(struct series_group *s);
 
+/* The same with at most max_bins values of a series by step; 0: every row as it is. */
+moe_status series_of_group_binned(struct run_list *list, const struct run_group *group, const char *name,
+                                  int32_t max_bins, struct series_group *out, moe_err *err);
+
 /* a - b, seed by seed over the seeds that both have, at the positions that both runs of a seed have.
  * MOE_ENOTFOUND if they share no seed. */
 moe_status series_of_difference(struct run_list *list, const struct run_group *a, const struct run_group *b,

@@ -16,6 +16,11 @@ static const struct experiment_style table[] = {
     {"moe-vs-dense", "top2", {0xd5 / 255.0, 0x5e / 255.0, 0x00 / 255.0}, MARKER_TRIANGLE},
     {"moe-vs-dense", "strong_reg", {0x00 / 255.0, 0x9e / 255.0, 0x73 / 255.0}, MARKER_DIAMOND},
     {"moe-vs-dense", "throughput_opt", {0xcc / 255.0, 0x79 / 255.0, 0xa7 / 255.0}, MARKER_TRIANGLE_DOWN},
+    {"cifar-hierarchy", "flat", {0x00 / 255.0, 0x72 / 255.0, 0xb2 / 255.0}, MARKER_SQUARE},
+    {"cifar-hierarchy", "hierarchical", {0xd5 / 255.0, 0x5e / 255.0, 0x00 / 255.0}, MARKER_TRIANGLE},
+    {"cifar-hierarchy", "hierarchical_gshard", {0x00 / 255.0, 0x9e / 255.0, 0x73 / 255.0}, MARKER_DIAMOND},
+    {"cifar-hierarchy", "dense_active", {0x00 / 255.0, 0x00 / 255.0, 0x00 / 255.0}, MARKER_CIRCLE},
+    {"cifar-hierarchy", "dense_total", {0x80 / 255.0, 0x80 / 255.0, 0x80 / 255.0}, MARKER_TRIANGLE_DOWN},
     /* A family has one hue and grows darker; a2 stands in families b, c and e too, c3 in d. What
      * is scaled has the colour of what it scales. */
     {"moedl", "00_llama2_ref", {0x80 / 255.0, 0x80 / 255.0, 0x80 / 255.0}, MARKER_SQUARE},

@@ -1,0 +1,306 @@
+/* Usage of the experts of source B: at the end beside the published list, and over training. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "analysis/figures/source_b.h"
+#include "analysis/style.h"
+
+static struct plot_pen bound_pen(void) {
+    return (struct plot_pen){.colour = STYLE_INK, .width = 1.4, .dash = DASH_DASHED};
+}
+
+/* Experts of a group of runs, which all of them share. */
+static moe_status experts_of(const struct run_group *group, int32_t *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    *out = group->files[0].info.axes.experts;
+    for (int32_t s = 0; s < group->n; s++)
+        moe_check(group->files[s].info.axes.experts == *out && *out <= SOURCE_MAX_EXPERTS, err, MOE_EMISMATCH,
+                  "%s: %d experts, but %s has %d", group->files[s].path, group->files[s].info.axes.experts,
+                  group->files[0].path, *out);
+out:
+    return status;
+}
+
+/* A panel for each model with experts and protocol: rows are protocols. first: number of the first position.
+ * top: end of the value axis, NaN = free. */
+static moe_status usage_panels(struct report *report, struct plot *plot, int32_t first,
+                               const char *position_label, double top, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct plot_pen uniform = source_reference_pen();
+    const struct plot_pen bound = bound_pen();
+    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++) {
+        const enum source_b_experiment model = (enum source_b_experiment)(i % B_ROUTED);
+        const enum source_b_protocol protocol = (enum source_b_protocol)(i / B_ROUTED);
+        const struct run_group group = source_b_group(report, model, protocol);
+        struct plot_panel_spec spec = {
+            .title = source_b_titles[model], .position = plot_axis_auto(), .value = plot_axis_auto()};
+        struct source_numbers names;
+        struct source_b_shape shape;
+        int32_t experts = 0;
+        moe_try(experts_of(&group, &experts, err));
+        moe_try(source_b_shape_of(report, &group.files[0], &shape, err));
+        source_name_numbers(&names, experts, first);
+        spec.position.names = names.names;
+        spec.position.num_names = experts;
+        spec.position.label = protocol == B_PROTOCOLS - 1 ? position_label : NULL;
+        spec.value.label = model == B_FLAT ? "share (%)" : NULL;
+        spec.value.min = 0.0; /* an interval may reach below; no share does */
+        spec.value.max = top;
+        plot_set_panel(plot, i, &spec);
+        plot_add_reference(plot, i, 100.0 / experts, &uniform);
+        if (model != B_GSHARD) plot_add_reference(plot, i, 100.0 * source_b_largest_share(&shape), &bound);
+        plot_head_row(plot, protocol, source_b_protocol_titles[protocol]);
+    }
+out:
+    return status;
+}
+
+/* Equal shares and the bound of the flat model. */
+static moe_status usage_legend(struct report *report, struct plot *plot, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct plot_pen uniform = source_reference_pen();
+    const struct plot_pen bound = bound_pen();
+    const struct run_group flat = source_b_group(report, B_FLAT, B_AS_PUBLISHED);
+    struct source_b_shape shape;
+    char label[96];
+    moe_try(source_b_shape_of(report, &flat.files[0], &shape, err));
+    snprintf(label, sizeof label, "equal shares, %.3g %%", 100.0 / shape.experts);
+    plot_add_legend(plot, label, GEOM_LINE, &uniform);
+    snprintf(label, sizeof label, "the most that %d of %d allow, %.3g %%", shape.top_k, shape.experts,
+             100.0 * source_b_largest_share(&shape));
+    plot_add_legend(plot, label, GEOM_LINE, &bound);
+out:
+    return status;
+}
+
+moe_status draw_b_usage(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct plot *plot = NULL;
+    const struct plot_pen published = source_ranked_published_pen();
+    char seeds[32];
+    char note[640];
+    (void)frame;
+    source_b_seeds(report, B_ROUTED, seeds, sizeof seeds);
+    snprintf(note, sizeof note,
+             "Share of the assignments of the test images after the last epoch, experts of each run ordered "
+             "by their share; mean over %s, error bars: 95 %% interval. A dashed line stands where every "
+             "image uses the same number of experts; GShard's model leaves second choices out by chance. The "
+             "published list is of the flat model, its shares ordered the same way.",
+             seeds);
+    moe_try(plot_new(&(struct plot_layout){.title = "Expert usage, published and measured",
+                                           .note = note,
+                                           .width = STYLE_PAGE_WIDTH,
+                                           .panel_height = 170.0,
+                                           .rows = B_PROTOCOLS,
+                                           .columns = B_ROUTED},
+                     &plot, err));
+    plot_add_legend(plot, "published list", GEOM_POINTS, &published);
+    moe_try(usage_legend(report, plot, err));
+    moe_try(usage_panels(report, plot, 1, "expert, by rank", NAN, err));
+    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++) {
+        const enum source_b_experiment model = (enum source_b_experiment)(i % B_ROUTED);
+        const struct run_group group = source_b_group(report, model, (enum source_b_protocol)(i / B_ROUTED));
+        struct plot_pen pen;
+        moe_try(source_b_pen(model, &pen, err));
+        moe_try(source_ranked_bars(report, plot, i, &group, B_OF_EXPERTS, &pen, err));
+        if (model == B_FLAT) moe_try(source_ranked_published(report, plot, i, "B", "usage.percent", err));
+        plot_link(plot, 0, i);
+    }
+    *out_plot = plot;
+    plot = NULL;
+out:
+    plot_free(plot);
+    return status;
+}
+
+/* ---- over training, in the runs of the smallest seed */
+
+/* Points over the width of a panel. */
+#define MAX_POINTS 125
+
+/* The course of the experts of a model; max_points as load_course_of_run() has it. */
+static moe_status course_of(struct report *report, enum source_b_experiment model,
+                            enum source_b_protocol protocol, int32_t max_points, struct load_course *out,
+                            moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct run_group group = source_b_group(report, model, protocol);
+    int32_t experts = 0;
+    int32_t row = 0;
+    *out = (struct load_course){0};
+    moe_try(experts_of(&group, &experts, err));
+    moe_try(series_layer_row(report->runs, &group.files[0], B_OF_EXPERTS, &row, err));
+    moe_try(load_course_of_run(report->runs, &group.files[0], max_points, out, err));
+    load_course_keep(out, row);
+out:
+    return status;
+}
+
+/* The stack of one model under one protocol. */
+static moe_status add_stack(struct report *report, struct plot *plot, int32_t panel, moe_err *err) {
+    moe_status status = MOE_OK;
+    const enum source_b_experiment model = (enum source_b_experiment)(panel % B_ROUTED);
+    struct load_course course = {0};
+    struct plot_panel_spec spec = {
+        .title = source_b_titles[model], .position = plot_axis_auto(), .value = plot_axis_auto()};
+    moe_try(course_of(report, model, (enum source_b_protocol)(panel / B_ROUTED), MAX_POINTS, &course, err));
+    spec.position.label = panel / B_ROUTED == B_PROTOCOLS - 1 ? "step" : NULL;
+    spec.position.zero = true;
+    spec.position.max = course.step[course.n - 1];
+    spec.value.label = model == B_FLAT ? "share (%)" : NULL;
+    spec.value.min = 0.0;
+    spec.value.max = 100.0;
+    plot_set_panel(plot, panel, &spec);
+    moe_try(source_stack(plot, panel, &course, err));
+out:
+    load_course_free(&course);
+    return status;
+}
+
+moe_status draw_b_usage_evolution(struct report *report, int32_t frame, struct plot **out_plot,
+                                  moe_err *err) {
+    moe_status status = MOE_OK;
+    struct plot *plot = NULL;
+    const struct run_group flat = source_b_group(report, B_FLAT, B_CORRECTED);
+    char note[512];
+    char label[32];
+    (void)frame;
+    const int32_t experts = flat.files[0].info.axes.experts;
+    snprintf(note, sizeof note,
+             "Runs of seed %llu. Assignments of training batches, means of neighbouring ones; the area of an "
+             "expert keeps its colour and place. In the hierarchical models two neighbours, from the first "
+             "on, are a group.",
+             (unsigned long long)flat.files[0].info.seed);
+    moe_try(plot_new(&(struct plot_layout){.title = "Usage of each expert during training",
+                                           .note = note,
+                                           .width = STYLE_PAGE_WIDTH,
+                                           .panel_height = 170.0,
+                                           .rows = B_PROTOCOLS,
+                                           .columns = B_ROUTED},
+                     &plot, err));
+    for (int32_t e = 0; e < experts; e++) {
+        snprintf(label, sizeof label, e == 0 ? "expert %d" : "%d", (int)e);
+        plot_add_legend(plot, label, GEOM_AREA, &(struct plot_pen){.colour = style_expert(e, experts)});
+    }
+    for (int32_t p = 0; p < B_PROTOCOLS; p++)
+        plot_head_row(plot, p, source_b_protocol_titles[p]);
+    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++)
+        moe_try(add_stack(report, plot, i, err));
+    *out_plot = plot;
+    plot = NULL;
+out:
+    plot_free(plot);
+    return status;
+}
+
+/* ---- the same as an animation */
+
+#define MAX_FRAMES 96
+
+/* Frames end at these records of the longest run, each about a quarter further than the one before: what
+ * happens early is seen too. */
+struct frames {
+    int32_t n;
+    int32_t ends[MAX_FRAMES];
+};
+
+static struct frames frames_of(int32_t records) {
+    struct frames f = {0};
+    for (int32_t end = 0; end < records && f.n < MAX_FRAMES;) {
+        const int32_t further = end + 1 + end / 4;
+        end = further < records ? further : records;
+        f.ends[f.n++] = end;
+    }
+    return f;
+}
+
+static moe_status records_of_longest(struct report *report, int32_t *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    *out = 0;
+    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++) {
+        const struct run_group group = source_b_group(report, (enum source_b_experiment)(i % B_ROUTED),
+                                                      (enum source_b_protocol)(i / B_ROUTED));
+        const int64_t rows = group.files[0].info.rows[RUN_ROUTING];
+        moe_check(rows > 0 && rows <= INT32_MAX, err, MOE_ENOTFOUND,
+                  "%s: no routing of training steps is recorded", group.files[0].path);
+        if (rows > *out) *out = (int32_t)rows;
+    }
+out:
+    return status;
+}
+
+moe_status motion_b_usage_gif(struct report *report, struct figure_motion *out_motion, moe_err *err) {
+    moe_status status = MOE_OK;
+    int32_t records = 0;
+    moe_try(records_of_longest(report, &records, err));
+    *out_motion = (struct figure_motion){.frames = frames_of(records).n, .delay = 25, .last_delay = 250};
+out:
+    return status;
+}
+
+/* The course of a model with a point for each frame, as far as it trained. */
+static moe_status frames_of_model(struct report *report, int32_t panel, const struct frames *frames,
+                                  struct load_course *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct frames own = *frames;
+    moe_try(course_of(report, (enum source_b_experiment)(panel % B_ROUTED),
+                      (enum source_b_protocol)(panel / B_ROUTED), INT32_MAX, out, err));
+    own.n = 0;
+    while (own.n < frames->n && (own.n == 0 || own.ends[own.n - 1] < out->n)) {
+        if (own.ends[own.n] > out->n) own.ends[own.n] = out->n;
+        own.n++;
+    }
+    load_course_merge(out, own.ends, own.n);
+out:
+    return status;
+}
+
+moe_status draw_b_usage_gif(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct plot *plot = NULL;
+    struct load_course courses[B_PROTOCOLS * B_ROUTED] = {{0}};
+    struct frames frames;
+    int32_t records = 0;
+    double largest = 0.0;
+    char title[96];
+    char note[320];
+    const struct run_group flat = source_b_group(report, B_FLAT, B_CORRECTED);
+    moe_try(records_of_longest(report, &records, err));
+    frames = frames_of(records);
+    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++) {
+        moe_try(frames_of_model(report, i, &frames, &courses[i], err));
+        for (int64_t c = 0; c < (int64_t)courses[i].n * courses[i].experts; c++)
+            largest = fmax(largest, 100.0 * courses[i].shares[c]);
+    }
+    snprintf(title, sizeof title, "Expert usage up to step %lld",
+             (long long)((int64_t)frames.ends[frame] * courses[0].interval));
+    snprintf(note, sizeof note,
+             "Runs of seed %llu; training batches since the frame before. Pale bars: the run has ended, its "
+             "last state.",
+             (unsigned long long)flat.files[0].info.seed);
+    moe_try(plot_new(&(struct plot_layout){.title = title,
+                                           .note = note,
+                                           .width = STYLE_PAGE_WIDTH,
+                                           .panel_height = 100.0,
+                                           .rows = B_PROTOCOLS,
+                                           .columns = B_ROUTED},
+                     &plot, err));
+    moe_try(usage_legend(report, plot, err));
+    moe_try(usage_panels(report, plot, 0, "expert", fmax(1.04 * largest, 26.0), err));
+    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++) {
+        const struct load_course *c = &courses[i];
+        const bool ended = frame >= c->n;
+        struct plot_pen pen;
+        moe_try(source_b_pen((enum source_b_experiment)(i % B_ROUTED), &pen, err));
+        pen.opacity = ended ? 0.45 : 1.0;
+        source_usage_bars(plot, i, c->shares + (int64_t)(ended ? c->n - 1 : frame) * c->experts, c->experts,
+                          &pen);
+    }
+    *out_plot = plot;
+    plot = NULL;
+out:
+    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++)
+        load_course_free(&courses[i]);
+    plot_free(plot);
+    return status;
+}
