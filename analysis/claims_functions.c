@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/chance_balance.h"
 #include "analysis/stats.h"
 #include "record/routing_stats.h"
 
@@ -237,7 +238,14 @@ static const struct {
     moe_status (*of)(const struct expr_vector *x, struct expr_vector *out, moe_err *err);
 } rearrangements[] = {{"steps", steps}, {"sort", sort}, {"rank", rank}};
 
-/* Those that take numbers beside a vector. */
+/* chance_gini(n, k, e) of whole numbers. */
+static double chance_gini(double images, double chosen, double experts) {
+    const bool possible =
+        images >= 1.0 && images <= 1e6 && chosen >= 1.0 && chosen <= experts && experts <= 1e6;
+    return possible ? chance_balance_of((int32_t)images, (int32_t)chosen, (int32_t)experts).gini : NAN;
+}
+
+/* Those that take numbers. */
 static moe_status call_with_numbers(const char *name, const struct expr_vector *args, int32_t n, bool scan,
                                     struct expr_vector *out, moe_err *err) {
     moe_status status = MOE_OK;
@@ -255,6 +263,9 @@ static moe_status call_with_numbers(const char *name, const struct expr_vector *
     } else if (strcmp(name, "inside") == 0) {
         moe_try(wants(name, two, "a vector and two numbers", err));
         status = expr_vector_number(out, share_inside(&args[0], args[1].v[0], args[2].v[0]), err);
+    } else if (strcmp(name, "chance_gini") == 0) {
+        moe_try(wants(name, two && (scan || args[0].n == 1), "three numbers", err));
+        status = expr_vector_number(out, chance_gini(args[0].v[0], args[1].v[0], args[2].v[0]), err);
     } else {
         status = moe_fail(err, MOE_ECONFIG, "there is no function %s()", name);
     }

@@ -115,6 +115,8 @@ static void test_vectors(void **state) {
     assert_near(value("gini(v)"), (-4 * 1 - 2 * 1 + 2 * 4 + 4 * 5) / (5 * 14.0), 1e-15);
     assert_near(value("cv2(v / v) + gini(v / v)"), 0.0, 1e-15);
     assert_true(isnan(value("gini(v - v)")));
+    assert_near(value("chance_gini(1, 1, 2)"), 0.5, 1e-12); /* one image, one of two experts */
+    assert_true(isnan(value("chance_gini(1, 3, 2)")));
     assert_near(value("corr(1, 2, 3, 5, 7, 9)"), 1.0, 1e-15);
     assert_near(value("corr(1, 2, 3, 9, 7, 5)"), -1.0, 1e-15);
     assert_true(isnan(value("corr(1, 1, 3, 5)")));
@@ -137,6 +139,7 @@ static void test_mistakes(void **state) {
     refuse("from(v)", "takes a vector and a number");
     refuse("from(v, v)", "takes a vector and a number");
     refuse("count(v, v)", "takes one argument");
+    refuse("chance_gini(v, 1, 2)", "takes three numbers");
     refuse("rank(v, 2)", "rank() takes one argument");
     refuse("cv2(1, 2)", "cv2() takes one argument");
     refuse("part(v, 1)", "takes a vector and two shares");

@@ -239,7 +239,7 @@ static void test_mistakes(void **state) {
     refuse("max(mass.x@top2)", "expected whole numbers behind mass");
     refuse("max(train_shares.2@top2)", "expected whole numbers behind train_shares");
     refuse("max(train_mass.2.50.20@top2)", "two percentages");
-    refuse("log.loss@top2", "does not record its training batches");
+    refuse("log.loss@top2", "no domain \"training batches\"");
     refuse("log.los@top2", "expected log.loss");
     refuse("best_ce@dense + margin.none", "no margin none");
     refuse("best_ce@dense + audit.tokens.none", "no tokens.none");

@@ -133,7 +133,7 @@ static void test_log(void **state) {
     assert_non_null(strstr(err.message, "step 5"));
     err = (moe_err){0};
     assert_int_equal(train_log_at(list, run_list_at(list, 1), 8, line, &err), MOE_ENOTFOUND);
-    assert_non_null(strstr(err.message, "does not record its training batches"));
+    assert_non_null(strstr(err.message, "no domain \"training batches\""));
 }
 
 static void expect_shares(enum share_of what, int32_t level, int64_t step, int32_t n,
