@@ -9,9 +9,9 @@ enum { KEY_PROTOCOL = 'p', KEY_ONLY = 256, KEY_SHARD, KEY_KEEP_MODELS };
 
 static const struct argp_option options[] = {
     {"protocol", KEY_PROTOCOL, "NAME", 0, "as-published or corrected (default: both)", 0},
-    {"only", KEY_ONLY, "GLOBS", 0, "experiments by name; patterns separated by commas", 0},
+    {"only", KEY_ONLY, "GLOBS", 0, "runs by name; patterns separated by commas", 0},
     {"shard", KEY_SHARD, "I/N", 0,
-     "only every N-th run, from the I-th: N calls share a suite without overlap", 0},
+     "only the I-th of N parts of about equal cost: N calls share a suite without overlap", 0},
     {"keep-models", KEY_KEEP_MODELS, NULL, 0,
      "leave the trained weights of each run beside it, as RUN.safetensors (default: none)", 0},
     {0},
@@ -76,7 +76,9 @@ moe_status cmd_suite(int argc, char **argv, moe_err *err) {
     suite_command_finish(&c);
     moe_try(plan_make(&c.request, &plan, err));
     if (c.plan_only) {
-        suite_command_print_plan(&plan);
+        suite_command_print_plan(&c, &plan);
+    } else if (c.dry_run) {
+        suite_command_print_order(&c, &plan);
     } else {
         moe_try(suite_command_train(&c, &plan, err));
     }

@@ -49,7 +49,12 @@ void progress_line_report(void *user, const struct trainer_report *r) {
 }
 
 void progress_line_end(struct progress_line *line, moe_status status) {
-    if (line->progress == NULL) return;
+    if (line->progress == NULL) {
+        char text[64];
+        suite_format_ending(status, text, sizeof text);
+        if (line->fd >= 0 && write(line->fd, text, strlen(text)) < 0) line->fd = -1;
+        return;
+    }
     const enum progress_outcome outcome = status == MOE_OK             ? PROGRESS_DONE
                                           : status == MOE_EINTERRUPTED ? PROGRESS_INTERRUPTED
                                                                        : PROGRESS_FAILED;

@@ -3,19 +3,33 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/suite_display.h"
 
 enum { KEY_TIER = 't', KEY_SEEDS = 's', KEY_JOBS = 'J', KEY_THREADS = 'j' };
 /* beyond those of the commands themselves */
-enum { KEY_FIRST_SEED = 512, KEY_PLAN, KEY_SET, KEY_RUNS_DIR, KEY_DATA_DIR, KEY_DEVICE };
+enum {
+    KEY_FIRST_SEED = 512,
+    KEY_PLAN,
+    KEY_DRY_RUN,
+    KEY_SET,
+    KEY_RUNS_DIR,
+    KEY_DATA_DIR,
+    KEY_DEVICE,
+    KEY_MEMORY
+};
 
 static const struct argp_option options[] = {
     {"tier", KEY_TIER, "NAME", 0, "smoke, desk, gpu or full (default: smoke)", 0},
-    {"seeds", KEY_SEEDS, "N", 0, "seeds of each (default: 3; of a sweep 1)", 0},
+    {"seeds", KEY_SEEDS, "N", 0, "seeds of each (default: what the suite says, else 3; of a sweep 1)", 0},
     {"first-seed", KEY_FIRST_SEED, "N", 0, "the first of them (default: 1)", 0},
     {"jobs", KEY_JOBS, "N", 0, "runs at a time (default: one per core)", 0},
     {"threads", KEY_THREADS, "N", 0, "threads per run (default: cores / jobs)", 0},
+    {"memory", KEY_MEMORY, "SIZE", 0,
+     "most that the runs of one moment may need together, e.g. 12G (default: nine tenths of what there is)",
+     0},
+    {"dry-run", KEY_DRY_RUN, NULL, 0, "say what would be trained, in which order; train nothing", 0},
     {"plan", KEY_PLAN, NULL, 0, "print each run's parameters, FLOPs, memory and time; train nothing", 0},
     {"data-dir", KEY_DATA_DIR, "DIR", 0, "where data sets lie (default: $MOE_DATA_DIR, else data)", 0},
     {"runs-dir", KEY_RUNS_DIR, "DIR", 0, "where runs go (default: runs)", 0},
@@ -23,6 +37,22 @@ static const struct argp_option options[] = {
     {"set", KEY_SET, "KEY=VALUE", 0, "override one configuration key in every run; may be repeated", 0},
     {0},
 };
+
+/* Bytes with a unit of powers of 1024: 900M, 12G, 1.5T. */
+static moe_status parse_memory(const char *text, int64_t *out_bytes, moe_err *err) {
+    moe_status status = MOE_OK;
+    static const char units[] = "KMGT";
+    char *end = NULL;
+    double size = strtod(text, &end);
+    const char *unit = *end != '\0' ? strchr(units, *end) : NULL;
+    moe_check(end != text && unit != NULL && end[1] == '\0' && size > 0 && size < 1e6, err, MOE_EUSAGE,
+              "--memory wants a size with its unit, e.g. 900M or 12G, not '%s'", text);
+    for (const char *u = units; u <= unit; u++)
+        size *= 1024;
+    *out_bytes = (int64_t)size;
+out:
+    return status;
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     struct suite_command *c = state->input;
@@ -42,6 +72,11 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case KEY_PLAN:
         c->plan_only = true;
         return 0;
+    case KEY_DRY_RUN:
+        c->dry_run = true;
+        return 0;
+    case KEY_MEMORY:
+        return parse_memory(arg, &c->memory, c->err) == MOE_OK ? 0 : EINVAL;
     case KEY_SEEDS:
         return cli_integer("--seeds", arg, 1, 10000, &c->seeds, c->err) == MOE_OK ? 0 : EINVAL;
     case KEY_FIRST_SEED:
@@ -70,7 +105,6 @@ struct suite_command suite_command_defaults(moe_err *err) {
             {.suites_dir = cli_suites_dir(), .tier = "smoke", .runs_dir = "runs", .shard = 1, .shards = 1},
         .device = "cpu",
         .data_dir = env_data != NULL ? env_data : "data",
-        .seeds = 3,
         .first_seed = 1,
         .err = err,
     };
@@ -94,43 +128,64 @@ static void print_cell(int width, double value, bool known) {
         printf(" %*s", width, "?");
 }
 
+static void run_name(const struct planned_run *run, char *name, size_t size) {
+    snprintf(name, size, "%s.%s.s%llu", run->experiment->name, run->experiment->protocol,
+             (unsigned long long)run->experiment->train.seed);
+}
+
+static int name_columns(const struct plan *plan) {
+    int columns = 44;
+    char name[2 * EXPERIMENT_NAME_MAX];
+    for (int32_t i = 0; i < plan->count; i++) {
+        run_name(&plan->runs[i], name, sizeof name);
+        if ((int)strlen(name) > columns) columns = (int)strlen(name);
+    }
+    return columns;
+}
+
+static void print_shard(const struct suite_command *c, const struct plan *plan) {
+    if (c->request.shards > 1)
+        printf("shard %d of %d: %d of %d runs\n", c->request.shard, c->request.shards, plan->count,
+               plan->whole);
+}
+
 /* Hours at a stated speed are a guess; the FLOPs are not. */
-void suite_command_print_plan(const struct plan *plan) {
-    const double guess_gflops = 100;
-    double hours = 0;
+void suite_command_print_plan(const struct suite_command *command, const struct plan *plan) {
+    const int columns = name_columns(plan);
+    double hours = 0, flops = 0;
+    int64_t memory = 0;
     int32_t unknown = 0;
-    printf("%-44s %-9s %11s %11s %9s %9s %8s\n", "run", "state", "parameters", "active", "PFLOP", "memory",
-           "hours*");
+    char name[2 * EXPERIMENT_NAME_MAX];
+    printf("%-*s %-9s %11s %11s %9s %9s %8s\n", columns, "run", "state", "parameters", "active", "PFLOP",
+           "memory", "hours*");
     for (int32_t i = 0; i < plan->count; i++) {
         const struct planned_run *r = &plan->runs[i];
-        const double h = r->flops / (guess_gflops * 1e9) / 3600;
-        char name[2 * EXPERIMENT_NAME_MAX];
-        snprintf(name, sizeof name, "%s.%s.s%llu", r->experiment->name, r->experiment->protocol,
-                 (unsigned long long)r->experiment->train.seed);
-        printf("%-44s %-9s %11lld %11lld", name, state_name(r->state), (long long)r->counts.total,
+        const double h = r->tokens > 0 ? r->seconds / 3600 : 0;
+        run_name(r, name, sizeof name);
+        printf("%-*s %-9s %11lld %11lld", columns, name, state_name(r->state), (long long)r->counts.total,
                (long long)r->counts.active);
         print_cell(9, r->flops * 1e-15, r->tokens > 0);
         printf(" %5lld MiB", (long long)(r->memory >> 20));
         print_cell(8, h, r->tokens > 0);
         printf("\n");
+        flops += r->flops;
+        if (r->memory > memory) memory = r->memory;
         if (r->state == RUN_COMPLETE) continue;
         hours += h;
         unknown += r->tokens <= 0;
     }
     printf("\n%d runs; what is missing: %.2f core hours", plan->count, hours);
     if (unknown > 0) printf(" and %d runs over all of a text (?), whose length is not known before", unknown);
-    printf("\n* of one core at %.0f GFLOP/s, all epochs, no early stop\n", guess_gflops);
+    printf("\n* of one core at %g GFLOP/s, all epochs, no early stop\n", plan->gflops);
+    printf("in all %.3f PFLOP; the largest run needs %lld MiB\n", flops * 1e-15, (long long)(memory >> 20));
+    print_shard(command, plan);
 }
 
-moe_status suite_command_train(const struct suite_command *command, const struct plan *plan, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct suite_summary summary = {0};
-    struct suite_display *display = NULL;
-    moe_try(suite_display_open(plan, stderr, &display, err));
-    cli_catch_signals();
-    const struct suite_options suite = {
+static struct suite_options options_of(const struct suite_command *command) {
+    return (struct suite_options){
         .jobs = (int)command->jobs,
         .threads = (int)command->threads,
+        .memory = command->memory,
         .program = "/proc/self/exe",
         .portable = cli_is_portable(),
         .keep_models = command->keep_models,
@@ -139,13 +194,52 @@ moe_status suite_command_train(const struct suite_command *command, const struct
         .sets = command->sets,
         .set_count = command->request.set_count,
         .stop = &cli_stop,
-        .on_event = suite_display_event,
-        .user = display,
     };
+}
+
+void suite_command_print_order(const struct suite_command *command, const struct plan *plan) {
+    const struct suite_options suite = options_of(command);
+    const struct suite_limits limits = suite_limits_of(&suite);
+    const int columns = name_columns(plan);
+    int32_t trained = 0, complete = 0, skipped = 0;
+    char name[2 * EXPERIMENT_NAME_MAX];
+    for (int32_t i = 0; i < plan->count; i++) {
+        const struct planned_run *r = &plan->runs[i];
+        const bool large = r->memory > limits.memory;
+        complete += r->state == RUN_COMPLETE;
+        if (r->state == RUN_COMPLETE) continue;
+        skipped += large;
+        trained += !large;
+        run_name(r, name, sizeof name);
+        printf("%-7s %-*s %7lld MiB",
+               large                       ? "skip"
+               : r->state == RUN_RESUMABLE ? "resume"
+                                           : "train",
+               columns, name, (long long)(r->memory >> 20));
+        print_cell(9, r->seconds / 60, r->tokens > 0);
+        printf(" core minutes%s\n", large ? "; it needs more memory than there is" : "");
+    }
+    printf("%s%d runs: %d would be trained, %d are complete, %d would be skipped; up to %d at a time with %d "
+           "threads each in %lld MiB\n",
+           trained + skipped > 0 ? "\n" : "", plan->count, trained, complete, skipped, limits.jobs,
+           limits.threads, (long long)(limits.memory >> 20));
+    print_shard(command, plan);
+}
+
+moe_status suite_command_train(const struct suite_command *command, const struct plan *plan, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct suite_summary summary = {0};
+    struct suite_display *display = NULL;
+    moe_try(suite_display_open(plan, stderr, &display, err));
+    cli_catch_signals();
+    struct suite_options suite = options_of(command);
+    suite.on_event = suite_display_event;
+    suite.user = display;
     status = suite_run(plan, &suite, &summary, err);
-    suite_display_close(display);
-    printf("%d runs: %d trained now, %d complete before, %d failed, %d interrupted\n", plan->count,
-           summary.done, summary.complete_before, summary.failed, summary.interrupted);
+    suite_display_close(display, stdout);
+    printf("%d runs: %d trained now, %d complete before, %d failed, %d interrupted, %d skipped\n",
+           plan->count, summary.done, summary.complete_before, summary.failed, summary.interrupted,
+           summary.skipped);
 out:
     return status;
 }

@@ -14,7 +14,8 @@ struct suite_command {
     const char *sets[SUITE_COMMAND_MAX_SETS];
     const char *device, *data_dir;
     long long seeds, first_seed, jobs, threads;
-    bool plan_only;
+    int64_t memory; /* bytes; 0: the machine's */
+    bool plan_only, dry_run;
     bool keep_models; /* leave the weights of each run beside it */
     moe_err *err;
 };
@@ -29,7 +30,10 @@ extern const struct argp suite_command_argp;
 void suite_command_finish(struct suite_command *command);
 
 /* The plan as a table on standard output. */
-void suite_command_print_plan(const struct plan *plan);
+void suite_command_print_plan(const struct suite_command *command, const struct plan *plan);
+
+/* What suite_command_train() would do, in its order, on standard output. */
+void suite_command_print_order(const struct suite_command *command, const struct plan *plan);
 
 /* Trains what the plan lacks, showing it on standard error, and says on standard output what became of it.
  * Errors of suite_run(). */

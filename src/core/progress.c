@@ -29,8 +29,10 @@ struct progress {
     int32_t ended[PROGRESS_OUTCOME_COUNT];
 };
 
-static const char *const outcome_words[] = {
-    [PROGRESS_DONE] = "done", [PROGRESS_FAILED] = "FAILED", [PROGRESS_INTERRUPTED] = "interrupted"};
+static const char *const outcome_words[] = {[PROGRESS_DONE] = "done",
+                                            [PROGRESS_FAILED] = "FAILED",
+                                            [PROGRESS_INTERRUPTED] = "interrupted",
+                                            [PROGRESS_PUT_OFF] = "put off"};
 _Static_assert(sizeof outcome_words / sizeof *outcome_words == PROGRESS_OUTCOME_COUNT,
                "every outcome has a word");
 
@@ -323,7 +325,7 @@ void progress_end(struct progress *p, int32_t run, enum progress_outcome outcome
     char number[PROGRESS_TIME_MAX];
     if (r == NULL || !r->active) return;
     r->active = false;
-    p->ended[outcome]++;
+    if (outcome != PROGRESS_PUT_OFF) p->ended[outcome]++;
     progress_time(now - r->started, number);
     if (p->options.runs > 1)
         text_append(&line, "[%d/%d] ", p->ended[PROGRESS_DONE] + p->options.done_before,

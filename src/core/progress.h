@@ -15,7 +15,13 @@
 
 #include "core/status.h"
 
-enum progress_outcome { PROGRESS_DONE = 0, PROGRESS_FAILED, PROGRESS_INTERRUPTED, PROGRESS_OUTCOME_COUNT };
+enum progress_outcome {
+    PROGRESS_DONE = 0,
+    PROGRESS_FAILED,
+    PROGRESS_INTERRUPTED,
+    PROGRESS_PUT_OFF, /* it will start again, and does not count as ended */
+    PROGRESS_OUTCOME_COUNT
+};
 
 /* How far a run is; NaN for what is not known yet. */
 struct progress_report {

@@ -111,25 +111,18 @@ out:
     return status;
 }
 
-moe_status experiment_from_suite(const struct suite_file *suite, const struct experiment_choice *choice,
-                                 struct experiment **out_experiment, moe_err *err) {
+/* The configuration of one run, which must be of this protocol and tier; rate > 0: as its learning-rate sweep
+ * has it. */
+static moe_status make_experiment(const struct suite_file *suite, struct suite_file_run *run,
+                                  const char *protocol, const char *tier,
+                                  const struct experiment_choice *choice, double rate,
+                                  struct experiment **out_experiment, moe_err *err) {
     moe_status status = MOE_OK;
-    struct suite_file_run *runs = NULL;
     struct config *config = NULL;
     struct experiment *e = NULL;
-    const char *protocol, *tier;
-    char swept[LR_SWEEP_NAME_MAX];
-    double rate = 0;
-    int32_t count = 0, index = 0;
-    moe_check(choice->experiment != NULL, err, MOE_EARG, "no experiment of suite %s is named", suite->name);
-    moe_try(suite_file_pick(suite, "protocol", choice->protocol, &protocol, err));
-    moe_try(suite_file_pick(suite, "tier", choice->tier, &tier, err));
-    const bool sweep = lr_sweep_parse_name(choice->experiment, swept, &rate);
-    moe_try(find_run(suite, suite_file_resolve(suite, sweep ? swept : choice->experiment), protocol, tier,
-                     &runs, &count, &index, err));
     moe_try(config_new(&config, err));
-    moe_try(suite_file_apply(suite, &runs[index], protocol, tier, config, err));
-    if (sweep) moe_try(make_sweep_run(suite, tier, rate, &runs[index], config, err));
+    moe_try(suite_file_apply(suite, run, protocol, tier, config, err));
+    if (rate > 0) moe_try(make_sweep_run(suite, tier, rate, run, config, err));
     moe_try(set_seed(config, choice->seed, err));
     for (int32_t i = 0; i < choice->set_count; i++)
         moe_try(config_set(config, &EXPERIMENT_KEYS, choice->sets[i], err));
@@ -137,7 +130,7 @@ moe_status experiment_from_suite(const struct suite_file *suite, const struct ex
     moe_check(e != NULL, err, MOE_ENOMEM, "no memory for an experiment");
     snprintf(e->suite, sizeof e->suite, "%s", suite->name);
     snprintf(e->source, sizeof e->source, "%s", suite->source);
-    snprintf(e->name, sizeof e->name, "%s", runs[index].name);
+    snprintf(e->name, sizeof e->name, "%s", run->name);
     moe_check(strlen(protocol) < sizeof e->protocol && strlen(tier) < sizeof e->tier, err, MOE_ECONFIG,
               "%s: the name of protocol %s or tier %s is too long", suite->path, protocol, tier);
     memcpy(e->protocol, protocol, strlen(protocol) + 1);
@@ -148,6 +141,33 @@ moe_status experiment_from_suite(const struct suite_file *suite, const struct ex
 out:
     experiment_free(e);
     config_free(config);
+    return status;
+}
+
+moe_status experiment_from_run(const struct suite_file *suite, const struct suite_file_run *run,
+                               const struct experiment_choice *choice, struct experiment **out_experiment,
+                               moe_err *err) {
+    struct suite_file_run copy = *run; /* a sweep would rename it */
+    return make_experiment(suite, &copy, choice->protocol, choice->tier, choice, 0, out_experiment, err);
+}
+
+moe_status experiment_from_suite(const struct suite_file *suite, const struct experiment_choice *choice,
+                                 struct experiment **out_experiment, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct suite_file_run *runs = NULL;
+    const char *protocol, *tier;
+    char swept[LR_SWEEP_NAME_MAX];
+    double rate = 0;
+    int32_t count = 0, index = 0;
+    moe_check(choice->experiment != NULL, err, MOE_EARG, "no experiment of suite %s is named", suite->name);
+    moe_try(suite_file_pick(suite, "protocol", choice->protocol, &protocol, err));
+    moe_try(suite_file_pick(suite, "tier", choice->tier, &tier, err));
+    const bool sweep = lr_sweep_parse_name(choice->experiment, swept, &rate);
+    moe_try(find_run(suite, suite_file_resolve(suite, sweep ? swept : choice->experiment), protocol, tier,
+                     &runs, &count, &index, err));
+    moe_try(
+        make_experiment(suite, &runs[index], protocol, tier, choice, sweep ? rate : 0, out_experiment, err));
+out:
     suite_file_runs_free(runs, count);
     return status;
 }

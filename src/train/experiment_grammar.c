@@ -7,8 +7,9 @@
 #include "core/text.h"
 #include "core/toml_shim.h"
 #include "train/experiment.h"
+#include "train/experiment_where.h"
 
-#define MEMBERS_MAX    12
+#define MEMBERS_MAX    16
 #define NAME_MAX_BYTES 64
 
 enum shape {
@@ -18,7 +19,10 @@ enum shape {
     SHAPE_TABLE,  /* one table */
     SHAPE_TABLES, /* a table per name that the user chooses */
     SHAPE_AXES,
-    SHAPE_LR_SWEEP
+    SHAPE_LR_SWEEP,
+    SHAPE_KEY,   /* the name of a key of EXPERIMENT_KEYS */
+    SHAPE_SEEDS, /* a number of seeds, or an expression for one */
+    SHAPE_SPEED  /* a number above 0 */
 };
 
 struct table_grammar {
@@ -33,11 +37,32 @@ struct table_grammar {
 
 static const struct table_grammar layer = {"layer", true, {{NULL, SHAPE_STRING, NULL}}};
 static const struct table_grammar protocol = {"protocol", true, {{"doc", SHAPE_STRING, NULL}}};
-static const struct table_grammar tier = {
-    "tier",
+static const struct table_grammar tier = {"tier",
+                                          true,
+                                          {{"doc", SHAPE_STRING, NULL},
+                                           {"seeds", SHAPE_SEEDS, NULL},
+                                           {"gflops", SHAPE_SPEED, NULL},
+                                           {"protocol", SHAPE_TABLES, &layer},
+                                           {"lr_sweep", SHAPE_LR_SWEEP, NULL}}};
+static const struct table_grammar axis_tier = {"tier", true, {{"protocol", SHAPE_TABLES, &layer}}};
+static const struct table_grammar axis_value = {
+    "value of an axis",
     true,
-    {{"doc", SHAPE_STRING, NULL}, {"protocol", SHAPE_TABLES, &layer}, {"lr_sweep", SHAPE_LR_SWEEP, NULL}}};
-static const struct table_grammar experiment_tier = {"tier", true, {{"protocol", SHAPE_TABLES, &layer}}};
+    {{"doc", SHAPE_STRING, NULL}, {"protocol", SHAPE_TABLES, &layer}, {"tier", SHAPE_TABLES, &axis_tier}}};
+static const struct table_grammar axis = {
+    "axis",
+    false,
+    {{"doc", SHAPE_STRING, NULL}, {"key", SHAPE_KEY, NULL}, {"value", SHAPE_TABLES, &axis_value}}};
+
+/* What chooses runs stands in the same four places of an experiment as values do. */
+#define GRID                                                                                                 \
+    {"axes", SHAPE_AXES, NULL}, {"where", SHAPE_STRINGS, NULL}, {                                            \
+        "seeds", SHAPE_SEEDS, NULL                                                                           \
+    }
+
+static const struct table_grammar experiment_layer = {"layer", true, {GRID}};
+static const struct table_grammar experiment_tier = {
+    "tier", true, {{"protocol", SHAPE_TABLES, &experiment_layer}, GRID}};
 static const struct table_grammar experiment = {"experiment",
                                                 true,
                                                 {{"inherit", SHAPE_STRING, NULL},
@@ -46,8 +71,8 @@ static const struct table_grammar experiment = {"experiment",
                                                  {"alias", SHAPE_STRING, NULL},
                                                  {"protocols", SHAPE_STRINGS, NULL},
                                                  {"tiers", SHAPE_STRINGS, NULL},
-                                                 {"axes", SHAPE_AXES, NULL},
-                                                 {"protocol", SHAPE_TABLES, &layer},
+                                                 GRID,
+                                                 {"protocol", SHAPE_TABLES, &experiment_layer},
                                                  {"tier", SHAPE_TABLES, &experiment_tier}}};
 static const struct table_grammar whole_file = {"file",
                                                 false,
@@ -59,6 +84,7 @@ static const struct table_grammar whole_file = {"file",
                                                  {"protocol", SHAPE_TABLES, &protocol},
                                                  {"tier", SHAPE_TABLES, &tier},
                                                  {"lr_sweep", SHAPE_LR_SWEEP, NULL},
+                                                 {"axis", SHAPE_TABLES, &axis},
                                                  {"experiment", SHAPE_TABLES, &experiment}}};
 
 struct source_file {
@@ -72,6 +98,15 @@ const char *leaf_place(const json_t *leaf) {
 
 json_t *leaf_value(const json_t *leaf) {
     return json_array_get(leaf, 1);
+}
+
+moe_status grammar_value_text(const json_t *value, char *out, size_t size, moe_err *err) {
+    moe_status status = MOE_OK;
+    double fraction;
+    moe_try(config_scalar_text(value, out, size, err));
+    if (json_is_string(value) && where_value_number(value, &fraction)) *strchr(out, '/') = '_';
+out:
+    return status;
 }
 
 bool grammar_is_name(const char *name) {
@@ -173,32 +208,36 @@ out:
     return status;
 }
 
-static moe_status check_axis(const char *key, json_t *values, const char *place, moe_err *err) {
+/* The values of an axis. A declared axis is checked against its declaration when all files are merged. */
+static moe_status check_axis(const char *key, bool declared, json_t *values, const char *place,
+                             moe_err *err) {
     moe_status status = MOE_OK;
-    char text[NAME_MAX_BYTES];
+    char text[NAME_MAX_BYTES], other[NAME_MAX_BYTES];
     const bool is_list = json_is_array(values) && json_array_size(values) > 0;
     moe_check(is_list, err, MOE_ECONFIG, "%s: axis %s: this is no list of values, such as [1, 2, 4]", place,
               key);
     for (size_t i = 0; i < json_array_size(values); i++) {
         json_t *value = json_array_get(values, i);
-        moe_try(config_check(&EXPERIMENT_KEYS, key, value, place, err));
+        if (!declared) moe_try(config_check(&EXPERIMENT_KEYS, key, value, place, err));
         const bool is_scalar =
-            !json_is_array(value) && config_scalar_text(value, text, sizeof text, NULL) == MOE_OK;
+            !json_is_array(value) && grammar_value_text(value, text, sizeof text, NULL) == MOE_OK;
         moe_check(is_scalar, err, MOE_ECONFIG, "%s: axis %s: each value must be one short scalar", place,
                   key);
         moe_check(strpbrk(text, ",=/@ ") == NULL && text[0] != 0, err, MOE_ECONFIG,
                   "%s: axis %s: \"%s\" cannot stand in the name of a run (no ',', '=', '/', '@' or space)",
                   place, key, text);
-        for (size_t j = 0; j < i; j++)
-            moe_check(!json_equal(value, json_array_get(values, j)), err, MOE_ECONFIG,
-                      "%s: axis %s: %s stands there twice", place, key, text);
+        for (size_t j = 0; j < i; j++) {
+            moe_try(grammar_value_text(json_array_get(values, j), other, sizeof other, err));
+            moe_check(strcmp(text, other) != 0, err, MOE_ECONFIG, "%s: axis %s: %s stands there twice", place,
+                      key, text);
+        }
     }
 out:
     return status;
 }
 
 /* An entry of [experiment.X.axes]; context: the key so far. "SECTION.KEY" = [...] and SECTION.KEY = [...]
- * mean the same. */
+ * mean the same; a name without a dot is that of a declared axis. */
 static moe_status convert_axis(const struct source_file *file, const struct entry *entry, const void *context,
                                json_t *out, moe_err *err) {
     moe_status status = MOE_OK;
@@ -207,7 +246,7 @@ static moe_status convert_axis(const struct source_file *file, const struct entr
     if (json_is_object(entry->value)) {
         moe_try(convert_entries(file, entry->path, entry->value, convert_axis, key, out, err));
     } else {
-        moe_try(check_axis(key, entry->value, entry->place, err));
+        moe_try(check_axis(key, strchr(key, '.') == NULL, entry->value, entry->place, err));
         moe_check(json_object_get(out, key) == NULL, err, MOE_ECONFIG, "%s: axis %s stands there twice",
                   entry->place, key);
         moe_try(add_leaf(out, key, entry->place, entry->value, err));
@@ -231,7 +270,7 @@ static moe_status convert_lr_sweep(const struct source_file *file, const struct 
     if (i == 3)
         moe_try(config_unknown(MOE_ECONFIG, "key of an lr_sweep", entry->name, names, 3, entry->place, err));
     if (i == 0) {
-        moe_try(check_axis(keys[i], entry->value, entry->place, err));
+        moe_try(check_axis(keys[i], false, entry->value, entry->place, err));
     } else {
         moe_try(config_check(&EXPERIMENT_KEYS, keys[i], entry->value, entry->place, err));
     }
@@ -270,6 +309,33 @@ out:
     return status;
 }
 
+/* A member that names a key: known, or the nearest is named. */
+static moe_status check_key(const json_t *value, const char *place, moe_err *err) {
+    moe_status status = MOE_OK;
+    const char *name = json_string_value(value), **known = NULL;
+    moe_check(name != NULL, err, MOE_ECONFIG, "%s: key: the name of a key is expected", place);
+    if (config_find(&EXPERIMENT_KEYS, name) != NULL) return MOE_OK;
+    known = calloc(EXPERIMENT_KEYS.count, sizeof *known);
+    moe_check(known != NULL, err, MOE_ENOMEM, "no memory for a list of keys");
+    for (size_t i = 0; i < EXPERIMENT_KEYS.count; i++)
+        known[i] = EXPERIMENT_KEYS.keys[i].name;
+    status = config_unknown(MOE_ECONFIG, "key", name, known, EXPERIMENT_KEYS.count, place, err);
+out:
+    free(known);
+    return status;
+}
+
+static moe_status check_seeds(const json_t *value, const char *place, moe_err *err) {
+    moe_status status = MOE_OK;
+    const bool few = json_is_integer(value) && json_integer_value(value) >= 0 &&
+                     json_integer_value(value) <= GRAMMAR_SEEDS_MAX;
+    moe_check(few || json_is_string(value), err, MOE_ECONFIG,
+              "%s: seeds: a number from 0 to %d is expected, or an expression such as \"1 + 4 * (s == 8)\"",
+              place, GRAMMAR_SEEDS_MAX);
+out:
+    return status;
+}
+
 /* The rule and its context for the entries of a member that is a table. */
 static entry_rule *rule_of(const struct member *member, const void **out_context) {
     *out_context = member->inner;
@@ -299,6 +365,16 @@ static moe_status convert_member(const struct source_file *file, const struct en
     case SHAPE_BOOL:
         moe_check(json_is_boolean(entry->value), err, MOE_ECONFIG, "%s: %s: true or false is expected",
                   entry->place, member->name);
+        return add_leaf(out, member->name, entry->place, entry->value, err);
+    case SHAPE_KEY:
+        moe_try(check_key(entry->value, entry->place, err));
+        return add_leaf(out, member->name, entry->place, entry->value, err);
+    case SHAPE_SEEDS:
+        moe_try(check_seeds(entry->value, entry->place, err));
+        return add_leaf(out, member->name, entry->place, entry->value, err);
+    case SHAPE_SPEED:
+        moe_check(json_number_value(entry->value) > 0, err, MOE_ECONFIG,
+                  "%s: %s: a number above 0 is expected", entry->place, member->name);
         return add_leaf(out, member->name, entry->place, entry->value, err);
     case SHAPE_STRINGS:
         moe_try(check_strings(member->name, entry->value, entry->place, err));

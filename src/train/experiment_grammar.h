@@ -17,6 +17,11 @@ json_t *leaf_value(const json_t *leaf);
 moe_status grammar_convert(const char *path, const json_t *root, const json_t *lines, json_t **out_tree,
                            moe_err *err);
 
+#define GRAMMAR_SEEDS_MAX 10000
+
+/* A value of an axis as it stands in the name of a run: a scalar, and 1_8 for the fraction "1/8". */
+moe_status grammar_value_text(const json_t *value, char *out, size_t size, moe_err *err);
+
 /* True if `name` is made of letters, digits, '_' and '-' only, and short enough for a file's name. */
 bool grammar_is_name(const char *name);
 

@@ -16,4 +16,10 @@ moe_status experiment_check(const struct experiment *e, const struct config *con
 moe_status experiment_from_suite(const struct suite_file *suite, const struct experiment_choice *choice,
                                  struct experiment **out_experiment, moe_err *err);
 
+/* The same of a run that suite_file_runs() gave for the choice's protocol and tier, neither of them NULL;
+ * what the choice calls the experiment is not read. */
+moe_status experiment_from_run(const struct suite_file *suite, const struct suite_file_run *run,
+                               const struct experiment_choice *choice, struct experiment **out_experiment,
+                               moe_err *err);
+
 #endif

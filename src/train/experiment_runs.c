@@ -1,14 +1,13 @@
-/* experiment_runs.c - from a suite to its runs: restrictions, axes, layers. */
+/* experiment_runs.c - from a suite to its runs: restrictions, layers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/config_internal.h"
 #include "train/experiment.h"
+#include "train/experiment_axes.h"
 #include "train/experiment_grammar.h"
 #include "train/experiment_suite.h"
-
-#define RUNS_MAX 4096 /* of one experiment */
 
 moe_status suite_file_names(const struct suite_file *suite, const char *kind, json_t **out_names,
                             moe_err *err) {
@@ -58,69 +57,6 @@ static bool allows(const json_t *restriction, const char *name) {
     return false;
 }
 
-/* Combination number `index` of an experiment's axes, the last axis running fastest: name and values. */
-static moe_status make_run(const char *experiment, json_t *axes, size_t index, struct suite_file_run *run,
-                           moe_err *err) {
-    moe_status status = MOE_OK;
-    struct text name = {0};
-    const char *key;
-    json_t *leaf, *picked = NULL;
-    size_t stride = 1;
-    char text[128];
-    snprintf(run->experiment, sizeof run->experiment, "%s", experiment);
-    text_append(&name, "%s", experiment);
-    json_object_foreach(axes, key, leaf) stride *= json_array_size(leaf_value(leaf));
-    json_object_foreach(axes, key, leaf) {
-        const json_t *values = leaf_value(leaf);
-        stride /= json_array_size(values);
-        json_t *value = json_array_get(values, index / stride % json_array_size(values));
-        if (run->axes == NULL) run->axes = json_object();
-        picked = json_pack("[s,O]", leaf_place(leaf), value);
-        moe_check(run->axes != NULL && picked != NULL && json_object_set(run->axes, key, picked) == 0, err,
-                  MOE_ENOMEM, "no memory for a list of runs");
-        json_decref(picked);
-        picked = NULL;
-        moe_try(config_scalar_text(value, text, sizeof text, err));
-        text_append(&name, "%c%s=%s", name.length == strlen(experiment) ? '@' : ',', key, text);
-    }
-    moe_check(!name.failed, err, MOE_ENOMEM, "no memory for the name of a run");
-    moe_check(
-        name.length < sizeof run->name, err, MOE_ECONFIG,
-        "experiment %s: the name of a run would have %zu letters, more than %zu: use fewer axes or shorter "
-        "values: %.200s",
-        experiment, name.length, sizeof run->name - 1, name.data);
-    snprintf(run->name, sizeof run->name, "%s", name.data);
-out:
-    json_decref(picked);
-    text_free(&name);
-    return status;
-}
-
-/* Appends all runs of an experiment. */
-static moe_status expand(const struct suite_file *suite, const char *name, struct suite_file_run **runs,
-                         int32_t *count, moe_err *err) {
-    moe_status status = MOE_OK;
-    json_t *axes = json_object_get(suite_file_experiment(suite, name), "axes");
-    const char *key;
-    json_t *leaf;
-    size_t total = 1;
-    json_object_foreach(axes, key, leaf) {
-        total *= json_array_size(leaf_value(leaf));
-        moe_check(total <= RUNS_MAX, err, MOE_ECONFIG, "%s: the axes of %s give more than %d runs",
-                  leaf_place(leaf), name, RUNS_MAX);
-    }
-    struct suite_file_run *larger = realloc(*runs, ((size_t)*count + total) * sizeof *larger);
-    moe_check(larger != NULL, err, MOE_ENOMEM, "no memory for a list of runs");
-    *runs = larger;
-    for (size_t i = 0; i < total; i++) {
-        larger[*count] = (struct suite_file_run){.axes = NULL};
-        (*count)++; /* first, so that the caller frees what a failure leaves */
-        moe_try(make_run(name, axes, i, &larger[*count - 1], err));
-    }
-out:
-    return status;
-}
-
 moe_status suite_file_runs(const struct suite_file *suite, const char *protocol, const char *tier,
                            struct suite_file_run **out_runs, int32_t *out_count, moe_err *err) {
     moe_status status = MOE_OK;
@@ -132,7 +68,7 @@ moe_status suite_file_runs(const struct suite_file *suite, const char *protocol,
         moe_try(suite_file_find_chain(suite, name, &chain, err));
         if (!allows(restriction_of(suite, &chain, "protocols"), protocol)) continue;
         if (!allows(restriction_of(suite, &chain, "tiers"), tier)) continue;
-        moe_try(expand(suite, name, &runs, &count, err));
+        moe_try(axes_expand(suite, &chain, protocol, tier, &runs, &count, err));
     }
     *out_runs = runs;
     *out_count = count;
@@ -227,6 +163,27 @@ out:
     return status;
 }
 
+/* The value on one axis of a run. */
+static moe_status apply_axis(const struct suite_file *suite, const char *axis, const json_t *leaf,
+                             const char *protocol, const char *tier, struct config *config, moe_err *err) {
+    moe_status status = MOE_OK;
+    const char *key = axis;
+    const json_t *table = NULL;
+    json_t *value = NULL;
+    if (strchr(axis, '.') != NULL)
+        return config_put(config, &EXPERIMENT_KEYS, axis, leaf_value(leaf), leaf_place(leaf), err);
+    moe_try(axes_meaning(suite, axis, leaf_value(leaf), &key, &value, &table, err));
+    if (key != NULL) {
+        moe_try(config_put(config, &EXPERIMENT_KEYS, key, value, leaf_place(leaf), err));
+    } else {
+        moe_try(apply_table(table, config, err));
+        moe_try(apply_variants(table, protocol, tier, config, err));
+    }
+out:
+    json_decref(value);
+    return status;
+}
+
 moe_status suite_file_apply(const struct suite_file *suite, const struct suite_file_run *run,
                             const char *protocol, const char *tier, struct config *config, moe_err *err) {
     moe_status status = MOE_OK;
@@ -242,7 +199,7 @@ moe_status suite_file_apply(const struct suite_file *suite, const struct suite_f
         moe_try(apply_variants(experiment, protocol, tier, config, err));
     }
     json_object_foreach(run->axes, key, leaf)
-        moe_try(config_put(config, &EXPERIMENT_KEYS, key, leaf_value(leaf), leaf_place(leaf), err));
+        moe_try(apply_axis(suite, key, leaf, protocol, tier, config, err));
 out:
     return status;
 }

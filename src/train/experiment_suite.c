@@ -11,6 +11,7 @@
 #include "core/file.h"
 #include "core/text.h"
 #include "core/toml_shim.h"
+#include "train/experiment_axes.h"
 #include "train/experiment_grammar.h"
 
 #define FILES_MAX  64 /* of one suite, inherited ones and repetitions counted */
@@ -267,6 +268,20 @@ static moe_status check_declared(const struct suite_file *suite, const char *kin
     return MOE_OK;
 }
 
+/* The same for everything that varies with protocols and tiers in one table. */
+static moe_status check_variants(const struct suite_file *suite, const json_t *table, const char *where,
+                                 moe_err *err) {
+    moe_status status = MOE_OK;
+    const char *name;
+    json_t *tier;
+    moe_try(check_declared(suite, "protocol", json_object_get(table, "protocol"), where, err));
+    moe_try(check_declared(suite, "tier", json_object_get(table, "tier"), where, err));
+    json_object_foreach(json_object_get(table, "tier"), name, tier)
+        moe_try(check_declared(suite, "protocol", json_object_get(tier, "protocol"), where, err));
+out:
+    return status;
+}
+
 static moe_status check_restriction(const struct suite_file *suite, const char *kind, const json_t *leaf,
                                     moe_err *err) {
     const json_t *declared = json_object_get(suite->tree, kind), *names = leaf_value(leaf);
@@ -283,8 +298,8 @@ static moe_status check_restriction(const struct suite_file *suite, const char *
 static moe_status check_references(const struct suite_file *suite, moe_err *err) {
     moe_status status = MOE_OK;
     struct suite_file_chain chain;
-    const char *name, *tier_name;
-    json_t *value, *tier;
+    const char *name, *tier_name, *value_name;
+    json_t *value, *tier, *inner;
     moe_check(json_object_size(json_object_get(suite->tree, "protocol")) > 0, err, MOE_ECONFIG,
               "%s: no protocol is declared; add a table such as [protocol.corrected]", suite->path);
     moe_check(json_object_size(json_object_get(suite->tree, "tier")) > 0, err, MOE_ECONFIG,
@@ -296,11 +311,13 @@ static moe_status check_references(const struct suite_file *suite, moe_err *err)
         moe_try(suite_file_find_chain(suite, name, &chain, err));
         moe_try(check_restriction(suite, "protocol", json_object_get(value, "protocols"), err));
         moe_try(check_restriction(suite, "tier", json_object_get(value, "tiers"), err));
-        moe_try(check_declared(suite, "protocol", json_object_get(value, "protocol"), name, err));
-        moe_try(check_declared(suite, "tier", json_object_get(value, "tier"), name, err));
-        json_object_foreach(json_object_get(value, "tier"), tier_name, tier)
-            moe_try(check_declared(suite, "protocol", json_object_get(tier, "protocol"), name, err));
+        moe_try(check_variants(suite, value, name, err));
     }
+    json_object_foreach(json_object_get(suite->tree, "axis"), name, value) {
+        json_object_foreach(json_object_get(value, "value"), value_name, inner)
+            moe_try(check_variants(suite, inner, value_name, err));
+    }
+    moe_try(axes_check(suite, err));
 out:
     return status;
 }

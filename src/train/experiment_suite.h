@@ -12,7 +12,7 @@
 struct suite_file {
     char name[128], source[8];
     char path[512]; /* of its own file, for messages */
-    json_t *tree;   /* merged: base, protocol, tier, experiment */
+    json_t *tree;   /* merged: base, protocol, tier, axis, experiment */
     json_t *listed; /* names of the experiments that it runs, in order: array of strings */
 };
 
@@ -38,11 +38,14 @@ moe_status suite_file_find_chain(const struct suite_file *suite, const char *nam
 moe_status suite_file_unknown(const json_t *table, const char *what, const char *name, const char *place,
                               moe_status code, moe_err *err);
 
+#define SUITE_SEEDS_UNSAID (-1)
+
 /* One run of a suite: an experiment and a value on each of its axes. */
 struct suite_file_run {
-    char name[128]; /* EXPERIMENT or EXPERIMENT@KEY=VALUE,KEY=VALUE */
+    char name[128]; /* EXPERIMENT or EXPERIMENT@AXIS=VALUE,AXIS=VALUE */
     char experiment[128];
-    json_t *axes; /* key -> leaf [PLACE, VALUE]; NULL if there are none */
+    json_t *axes;  /* axis -> leaf [PLACE, VALUE]; NULL if there are none */
+    int32_t seeds; /* that `moe suite` trains unless told otherwise; or SUITE_SEEDS_UNSAID */
 };
 
 /* Reads SUITES_DIR/NAME/suite.toml and what it inherits from. MOE_ENOTFOUND lists the suites there are. */

@@ -1,61 +1,55 @@
-#define _GNU_SOURCE /* pipe2 */
 #include "train/suite.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
+#include "core/clock.h"
+#include "core/machine.h"
 #include "core/parallel.h"
+#include "train/suite_child.h"
 
-enum { MAX_JOBS = 256, LINE_MAX_CHARS = 1024, PROGRESS_FD = 3, MAX_ARGUMENTS = 160 };
+enum { MAX_JOBS = 256, POLL_MS = 500 };
 
-/* One running child. */
-struct job {
-    pid_t pid;
-    int32_t run;
-    int progress, errors;      /* read ends of its pipes; -1 when closed */
-    char line[LINE_MAX_CHARS]; /* of progress, unfinished */
-    size_t line_length;
-    char last_error[LINE_MAX_CHARS]; /* the last line it wrote to standard error */
-    char error_line[LINE_MAX_CHARS];
-    size_t error_length;
+#define BUSY_SECONDS 2.0 /* between two looks at a run that another process writes */
+#define BUSY_LOOKS   5
+#define DEATHS       2 /* of a run by a signal, then it has failed */
+
+/* A run as the suite sees it. */
+struct errand {
+    bool ended; /* nothing is left to do for it in this call */
+    bool running;
+    int deaths, looks;
+    double not_before; /* when it may be tried again */
 };
 
 struct suite {
     const struct plan *plan;
     const struct suite_options *options;
     struct suite_summary *summary;
-    struct job jobs[MAX_JOBS];
-    int running, job_limit, threads;
-    int64_t memory_limit, memory_used; /* bytes */
+    struct suite_limits limits;
+    struct errand *errands;            /* [plan->count] */
+    struct suite_child jobs[MAX_JOBS]; /* [running] */
+    int running;
+    int32_t left;        /* errands that have not ended */
+    int64_t memory_used; /* bytes, by plan */
     bool stop_sent;
     moe_status first_failure;
     moe_err *err;
 };
 
-void suite_format_progress(const struct trainer_report *r, char *line, size_t size) {
-    snprintf(line, size, "%lld %lld %lld %lld %a %a %a %a\n", (long long)r->step, (long long)r->total_steps,
-             (long long)r->epoch, (long long)r->max_epochs, r->loss, r->validation, r->tokens_per_second,
-             r->seconds_left);
-}
-
-bool suite_parse_progress(const char *line, struct trainer_report *out) {
-    long long step, total, epoch, epochs;
-    const int fields = sscanf(line, "%lld %lld %lld %lld %la %la %la %la", &step, &total, &epoch, &epochs,
-                              &out->loss, &out->validation, &out->tokens_per_second, &out->seconds_left);
-    if (fields != 8) return false;
-    out->step = step;
-    out->total_steps = total;
-    out->epoch = epoch;
-    out->max_epochs = epochs;
-    return true;
+struct suite_limits suite_limits_of(const struct suite_options *options) {
+    const int cores = parallel_default_threads();
+    struct suite_limits limits = {
+        .jobs = options->jobs > 0 ? options->jobs : cores,
+        .memory = options->memory > 0 ? options->memory : machine_memory() / 10 * 9,
+    };
+    if (limits.jobs > MAX_JOBS) limits.jobs = MAX_JOBS;
+    limits.threads = options->threads > 0 ? options->threads : cores / limits.jobs;
+    if (limits.threads < 1) limits.threads = 1;
+    return limits;
 }
 
 static void tell(const struct suite *s, enum suite_event_kind kind, int32_t run,
@@ -64,137 +58,90 @@ static void tell(const struct suite *s, enum suite_event_kind kind, int32_t run,
     if (s->options->on_event != NULL) s->options->on_event(s->options->user, &event);
 }
 
-/* The child: its progress on descriptor 3, its errors to the parent, nothing on standard output. */
-static void become_run(const struct suite *s, int32_t number, int progress, int errors) {
-    const struct planned_run *run = &s->plan->runs[number];
-    const struct experiment *e = run->experiment;
-    const char *argv[MAX_ARGUMENTS];
-    char target[2 * EXPERIMENT_NAME_MAX + 2], seed[32], threads[16];
-    int n = 0;
-    snprintf(target, sizeof target, "%s/%s", e->suite, e->name);
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)e->train.seed);
-    snprintf(threads, sizeof threads, "%d", s->threads);
-    argv[n++] = "moe";
-    if (s->options->portable) argv[n++] = "--portable";
-    const char *const fixed[] = {
-        "train",     target,  "--protocol", e->protocol,        "--tier", e->tier,   "--seed",        seed,
-        "--threads", threads, "--device",   s->options->device, "--out",  run->path, "--progress-fd", "3"};
-    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
-        argv[n++] = fixed[i];
-    if (s->options->data_dir != NULL) {
-        argv[n++] = "--data-dir";
-        argv[n++] = s->options->data_dir;
-    }
-    if (s->options->keep_models) argv[n++] = "--keep-model";
-    for (int32_t i = 0; i < s->options->set_count && n + 3 < MAX_ARGUMENTS; i++) {
-        argv[n++] = "--set";
-        argv[n++] = s->options->sets[i];
-    }
-    argv[n] = NULL;
-    const int null = open("/dev/null", O_RDWR);
-    prctl(PR_SET_PDEATHSIG, SIGTERM); /* a suite that is killed takes its runs along: they checkpoint */
-    setpgid(0, 0); /* the terminal's Ctrl-C goes to the parent alone, which then tells the children */
-    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(errors, 2) < 0) _exit(127);
-    if (progress == PROGRESS_FD) {
-        fcntl(progress, F_SETFD, 0);
-    } else if (dup2(progress, PROGRESS_FD) < 0) {
-        _exit(127);
-    }
-    execv(s->options->program, (char *const *)argv);
-    dprintf(2, "cannot execute %s: %s\n", s->options->program, strerror(errno));
-    _exit(127);
+static void on_report(void *user, int32_t run, const struct trainer_report *report) {
+    tell(user, SUITE_PROGRESS, run, report, NULL);
 }
 
-static void close_end(int *fd) {
-    if (*fd >= 0) close(*fd);
-    *fd = -1;
+static bool stop_asked(const struct suite *s) {
+    return s->options->stop != NULL && *s->options->stop != 0;
 }
 
-static moe_status start_run(struct suite *s, int32_t number, moe_err *err) {
-    moe_status status = MOE_OK;
-    int progress[2] = {-1, -1}, errors[2] = {-1, -1};
-    struct job *job = &s->jobs[s->running];
-    moe_check(pipe2(progress, O_CLOEXEC) == 0 && pipe2(errors, O_CLOEXEC) == 0, err, MOE_EIO,
-              "cannot make a pipe: %s", strerror(errno));
-    const pid_t pid = fork();
-    moe_check(pid >= 0, err, MOE_EIO, "cannot start a process: %s", strerror(errno));
-    if (pid == 0) become_run(s, number, progress[1], errors[1]);
-    memset(job, 0, sizeof *job);
-    *job = (struct job){.pid = pid, .run = number, .progress = progress[0], .errors = errors[0]};
-    progress[0] = errors[0] = -1;
-    s->running++;
-    s->memory_used += s->plan->runs[number].memory;
-    tell(s, SUITE_STARTED, number, NULL, NULL);
-out:
-    for (int i = 0; i < 2; i++) {
-        close_end(&progress[i]);
-        close_end(&errors[i]);
-    }
-    return status;
+/* ---- how an errand ends */
+
+static void end(struct suite *s, int32_t number) {
+    s->errands[number].ended = true;
+    s->left--;
 }
 
-static void on_progress_line(struct suite *s, struct job *job) {
-    struct trainer_report report;
-    if (suite_parse_progress(job->line, &report)) tell(s, SUITE_PROGRESS, job->run, &report, NULL);
+static void fail(struct suite *s, int32_t number, moe_status code, const char *reason) {
+    s->summary->failed++;
+    if (s->first_failure == MOE_OK) s->first_failure = moe_fail(s->err, code, "%s", reason);
+    end(s, number);
+    tell(s, SUITE_FAILED, number, NULL, reason);
 }
 
-/* Reads what is there; calls back for each whole line. False at the end of the pipe. */
-static bool read_lines(struct suite *s, struct job *job, bool errors) {
-    char buffer[4096];
-    char *line = errors ? job->error_line : job->line;
-    size_t *length = errors ? &job->error_length : &job->line_length;
-    const ssize_t n = read(errors ? job->errors : job->progress, buffer, sizeof buffer);
-    if (n <= 0) return n < 0 && errno == EINTR;
-    for (ssize_t i = 0; i < n; i++) {
-        if (buffer[i] != '\n') {
-            if (*length + 1 < LINE_MAX_CHARS) line[(*length)++] = buffer[i];
-            continue;
-        }
-        line[*length] = '\0';
-        *length = 0;
-        if (errors) {
-            snprintf(job->last_error, sizeof job->last_error, "%s", line);
-        } else {
-            on_progress_line(s, job);
-        }
-    }
-    return true;
+static void skip(struct suite *s, int32_t number, moe_status code, const char *reason) {
+    s->summary->skipped++;
+    if (s->first_failure == MOE_OK) s->first_failure = moe_fail(s->err, code, "%s", reason);
+    end(s, number);
+    tell(s, SUITE_SKIPPED, number, NULL, reason);
 }
 
-/* The reason why a child ended, for people. */
-static void ending_text(const struct job *job, int wait_status, char *text, size_t size) {
-    if (WIFSIGNALED(wait_status)) {
-        snprintf(text, size, "killed by signal %d (%s); it is resumed when the suite is called again",
-                 WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
-    } else if (job->last_error[0] != '\0') {
-        snprintf(text, size, "%s", job->last_error);
+/* Another process writes the run: it is looked at again, so that a suite that starts just after another was
+ * killed finds the runs of that one free. */
+static void leave_to_other(struct suite *s, int32_t number, const char *reason) {
+    struct errand *errand = &s->errands[number];
+    if (++errand->looks == BUSY_LOOKS) {
+        skip(s, number, MOE_EBUSY, reason);
     } else {
-        snprintf(text, size, "ended with exit code %d and no message", WEXITSTATUS(wait_status));
+        errand->not_before = clock_seconds() + BUSY_SECONDS;
+        tell(s, SUITE_PUT_OFF, number, NULL, reason);
+    }
+}
+
+/* A signal killed the run: the memory of the machine ended, or somebody's patience. */
+static void mourn(struct suite *s, int32_t number, const char *reason) {
+    struct errand *errand = &s->errands[number];
+    if (++errand->deaths == DEATHS) {
+        fail(s, number, MOE_EIO, reason);
+    } else {
+        tell(s, SUITE_PUT_OFF, number, NULL, reason);
+    }
+}
+
+static void conclude(struct suite *s, const struct suite_child *child, int wait_status) {
+    const int32_t number = child->run;
+    const int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
+    const bool told = s->stop_sent && WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGTERM;
+    char reason[SUITE_LINE_MAX];
+    suite_child_reason(child, wait_status, reason, sizeof reason);
+    if (code == 0) {
+        s->summary->done++;
+        end(s, number);
+        tell(s, SUITE_DONE, number, NULL, child->last_error[0] != '\0' ? child->last_error : NULL);
+    } else if (told || code == moe_exit_code(MOE_EINTERRUPTED)) {
+        s->summary->interrupted++;
+        end(s, number);
+        tell(s, SUITE_INTERRUPTED, number, NULL, reason);
+    } else if (child->ending == MOE_EEXIST) { /* completed by another process since this one looked */
+        s->summary->complete_before++;
+        end(s, number);
+        tell(s, SUITE_DONE, number, NULL, reason);
+    } else if (child->ending == MOE_EBUSY) {
+        leave_to_other(s, number, reason);
+    } else if (code < 0) {
+        mourn(s, number, reason);
+    } else {
+        fail(s, number, MOE_EIO, reason);
     }
 }
 
 static void reap(struct suite *s, int index) {
-    struct job *job = &s->jobs[index];
-    const int32_t number = job->run;
-    char text[LINE_MAX_CHARS];
-    int wait_status = 0;
-    while (waitpid(job->pid, &wait_status, 0) < 0 && errno == EINTR) {
-    }
-    close_end(&job->progress);
-    close_end(&job->errors);
-    ending_text(job, wait_status, text, sizeof text);
-    if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0) {
-        s->summary->done++;
-        tell(s, SUITE_DONE, number, NULL, job->last_error[0] != '\0' ? job->last_error : NULL);
-    } else if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == moe_exit_code(MOE_EINTERRUPTED)) {
-        s->summary->interrupted++;
-        tell(s, SUITE_INTERRUPTED, number, NULL, text);
-    } else {
-        s->summary->failed++;
-        if (s->first_failure == MOE_OK) s->first_failure = moe_fail(s->err, MOE_EIO, "%s", text);
-        tell(s, SUITE_FAILED, number, NULL, text);
-    }
-    s->memory_used -= s->plan->runs[number].memory;
+    struct suite_child *child = &s->jobs[index];
+    const int wait_status = suite_child_wait(child);
+    s->errands[child->run].running = false;
+    s->memory_used -= s->plan->runs[child->run].memory;
+    conclude(s, child, wait_status);
     s->jobs[index] = s->jobs[--s->running];
 }
 
@@ -206,17 +153,52 @@ static void listen_once(struct suite *s) {
         fds[2 * i] = (struct pollfd){.fd = s->jobs[i].progress, .events = POLLIN};
         fds[2 * i + 1] = (struct pollfd){.fd = s->jobs[i].errors, .events = POLLIN};
     }
-    if (poll(fds, (nfds_t)(2 * running), 500) <= 0) return;
+    if (poll(fds, (nfds_t)(2 * running), POLL_MS) <= 0) return;
     for (int i = running - 1; i >= 0; i--) {
-        struct job *job = &s->jobs[i];
-        if (fds[2 * i].revents != 0 && !read_lines(s, job, false)) close_end(&job->progress);
-        if (fds[2 * i + 1].revents != 0 && !read_lines(s, job, true)) close_end(&job->errors);
-        if (job->progress < 0 && job->errors < 0) reap(s, i);
+        struct suite_child *child = &s->jobs[i];
+        if (fds[2 * i].revents != 0) suite_child_read(child, false, on_report, s);
+        if (fds[2 * i + 1].revents != 0) suite_child_read(child, true, on_report, s);
+        if (child->progress < 0 && child->errors < 0) reap(s, i);
     }
 }
 
-static bool stop_asked(const struct suite *s) {
-    return s->options->stop != NULL && *s->options->stop != 0;
+/* ---- which run is next */
+
+static bool fits(const struct suite *s, int32_t number) {
+    return s->memory_used + s->plan->runs[number].memory <= s->limits.memory;
+}
+
+/* The first run of the plan that may start now, those that a signal killed after all others; -1: none. */
+static int32_t next_run(const struct suite *s) {
+    const double now = clock_seconds();
+    int32_t again = -1;
+    if (s->running >= s->limits.jobs || stop_asked(s)) return -1;
+    for (int32_t i = 0; i < s->plan->count; i++) {
+        const struct errand *e = &s->errands[i];
+        if (e->ended || e->running || e->not_before > now || !fits(s, i)) continue;
+        if (e->deaths == 0) return i;
+        if (again < 0) again = i;
+    }
+    return again;
+}
+
+/* Starts it, unless somebody has completed it by now. */
+static moe_status start_run(struct suite *s, int32_t number, moe_err *err) {
+    moe_status status = MOE_OK;
+    enum run_state state;
+    moe_try(run_state_of(s->plan->runs[number].path, &state, err));
+    if (state == RUN_COMPLETE) {
+        s->summary->complete_before++;
+        end(s, number);
+        goto out;
+    }
+    moe_try(suite_child_start(s->plan, s->options, s->limits.threads, number, &s->jobs[s->running], err));
+    s->running++;
+    s->errands[number].running = true;
+    s->memory_used += s->plan->runs[number].memory;
+    tell(s, SUITE_STARTED, number, NULL, NULL);
+out:
+    return status;
 }
 
 static void pass_on_stop(struct suite *s) {
@@ -226,54 +208,59 @@ static void pass_on_stop(struct suite *s) {
     s->stop_sent = true;
 }
 
-/* Whether another run may start beside those that run. A run too large for the machine may try alone. */
-static bool fits(const struct suite *s, int32_t number) {
-    if (s->running == 0) return true;
-    return s->running < s->job_limit && s->memory_used + s->plan->runs[number].memory <= s->memory_limit;
-}
-
-static int64_t physical_memory(void) {
-    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (int64_t)pages * size : INT64_MAX;
+/* What is complete, and what can never start. */
+static void settle_first(struct suite *s) {
+    char reason[256];
+    for (int32_t i = 0; i < s->plan->count; i++) {
+        const struct planned_run *run = &s->plan->runs[i];
+        if (run->state == RUN_COMPLETE) {
+            s->summary->complete_before++;
+            end(s, i);
+        } else if (run->memory > s->limits.memory) {
+            snprintf(reason, sizeof reason,
+                     "needs %lld MiB of memory, more than the %lld MiB there are; --memory says otherwise",
+                     (long long)(run->memory >> 20), (long long)(s->limits.memory >> 20));
+            skip(s, i, MOE_ENOMEM, reason);
+        }
+    }
 }
 
 moe_status suite_run(const struct plan *plan, const struct suite_options *options,
                      struct suite_summary *out_summary, moe_err *err) {
     moe_status status = MOE_OK;
-    const int cores = parallel_default_threads();
     struct suite *s = calloc(1, sizeof *s);
-    int32_t next = 0;
     *out_summary = (struct suite_summary){0};
     moe_check(s != NULL, err, MOE_ENOMEM, "no memory for the suite's list of processes");
+    s->errands = calloc((size_t)plan->count + 1, sizeof *s->errands);
+    moe_check(s->errands != NULL, err, MOE_ENOMEM, "no memory for the suite's list of runs");
     s->plan = plan;
     s->options = options;
     s->summary = out_summary;
+    s->limits = suite_limits_of(options);
+    s->left = plan->count;
     s->err = err;
-    s->job_limit = options->jobs > 0 ? options->jobs : cores;
-    if (s->job_limit > MAX_JOBS) s->job_limit = MAX_JOBS;
-    s->threads = options->threads > 0       ? options->threads
-                 : cores / s->job_limit > 0 ? cores / s->job_limit
-                                            : 1;
-    s->memory_limit = physical_memory() / 10 * 9;
-    while (next < plan->count || s->running > 0) {
+    settle_first(s);
+    while (s->left > 0) {
         pass_on_stop(s);
         if (stop_asked(s) && s->running == 0) break;
-        if (next < plan->count && plan->runs[next].state == RUN_COMPLETE) {
-            out_summary->complete_before++;
-            next++;
-        } else if (next < plan->count && !stop_asked(s) && fits(s, next)) {
-            moe_try(start_run(s, next++, err));
+        const int32_t next = next_run(s);
+        if (next >= 0) {
+            moe_try(start_run(s, next, err));
         } else {
             listen_once(s);
         }
     }
     status = s->first_failure;
-    if (stop_asked(s)) status = moe_fail(err, MOE_EINTERRUPTED, "interrupted; the same command goes on");
+    if (stop_asked(s) && s->left + out_summary->interrupted > 0) {
+        *err = (moe_err){0}; /* of failures the summary tells */
+        status = moe_fail(err, MOE_EINTERRUPTED, "interrupted; the same command goes on");
+    }
 out:
     for (int i = 0; s != NULL && i < s->running; i++)
         kill(s->jobs[i].pid, SIGTERM);
     while (s != NULL && s->running > 0)
         listen_once(s);
+    if (s != NULL) free(s->errands);
     free(s);
     return status;
 }

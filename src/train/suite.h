@@ -1,7 +1,8 @@
 /* suite.h - trains what a plan lacks: one child process per run, several at a time.
  *
  * A child is this program's own `moe train` with --progress-fd: it resumes what was interrupted, and what
- * kills it kills no other run. The parent only starts, listens and counts.
+ * kills it kills no other run. The parent only starts, listens and counts. Several suites, on one machine or
+ * many, may work on the same folder: a run that another process writes is left to it.
  */
 #ifndef TRAIN_SUITE_H
 #define TRAIN_SUITE_H
@@ -13,10 +14,12 @@
 
 enum suite_event_kind {
     SUITE_STARTED = 0,
-    SUITE_PROGRESS,   /* report is set */
-    SUITE_DONE,       /* the run is sealed; message: what it said on standard error, or NULL */
-    SUITE_FAILED,     /* message says why; the others go on */
-    SUITE_INTERRUPTED /* stopped by a signal; resumable */
+    SUITE_PROGRESS,    /* report is set */
+    SUITE_DONE,        /* the run is sealed; message: what it said on standard error, or NULL */
+    SUITE_FAILED,      /* message says why; the others go on */
+    SUITE_INTERRUPTED, /* stopped by a signal; resumable */
+    SUITE_PUT_OFF,     /* it ended early and is tried again later in this call; message says why */
+    SUITE_SKIPPED      /* not trained; message says why */
 };
 
 struct suite_event {
@@ -29,6 +32,7 @@ struct suite_event {
 struct suite_options {
     int jobs;            /* runs at a time; 0 = one per core */
     int threads;         /* per run; 0 = cores / jobs */
+    int64_t memory;      /* bytes that the runs of one moment may need together; 0 = suite_memory() */
     const char *program; /* what to execute: "/proc/self/exe" */
     bool portable;
     bool keep_models; /* train --keep-model */
@@ -41,12 +45,20 @@ struct suite_options {
 };
 
 struct suite_summary {
-    int32_t done, failed, interrupted, complete_before;
+    int32_t done, failed, interrupted, skipped, complete_before;
 };
 
-/* Runs every run of the plan that is not complete, in plan order. Returns MOE_OK if all ended well,
- * MOE_EINTERRUPTED after a signal, the first failure's status otherwise; *out_summary is filled in any case.
- * Largest models start only while the machine's memory holds all running ones. */
+/* What jobs, threads and memory are when options leave them to the machine. */
+struct suite_limits {
+    int jobs, threads;
+    int64_t memory;
+};
+struct suite_limits suite_limits_of(const struct suite_options *options);
+
+/* Runs every run of the plan that is not complete. The next to start is the first of the plan whose memory
+ * fits beside what runs; one that needs more than the limit is skipped. A run that a signal killed is tried
+ * once more, after the others, from where it stood. Returns MOE_OK if every run is complete at the end,
+ * MOE_EINTERRUPTED after a signal, else the first failure's status; *out_summary is filled in any case. */
 moe_status suite_run(const struct plan *plan, const struct suite_options *options,
                      struct suite_summary *out_summary, moe_err *err);
 
@@ -54,5 +66,8 @@ moe_status suite_run(const struct plan *plan, const struct suite_options *option
  */
 void suite_format_progress(const struct trainer_report *report, char *line, size_t size);
 bool suite_parse_progress(const char *line, struct trainer_report *out_report);
+
+/* The last line that it writes there: the status with which it ends. */
+void suite_format_ending(moe_status status, char *line, size_t size);
 
 #endif
