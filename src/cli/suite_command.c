@@ -205,7 +205,7 @@ void suite_command_print_order(const struct suite_command *command, const struct
     char name[2 * EXPERIMENT_NAME_MAX];
     for (int32_t i = 0; i < plan->count; i++) {
         const struct planned_run *r = &plan->runs[i];
-        const bool large = r->memory > limits.memory;
+        const bool large = suite_memory_of(r) > limits.memory;
         complete += r->state == RUN_COMPLETE;
         if (r->state == RUN_COMPLETE) continue;
         skipped += large;

@@ -30,7 +30,7 @@ struct planned_run {
     double tokens;  /* training tokens if no early stop comes; 0 if only a file's length tells */
     double flops;   /* of all its training steps */
     double seconds; /* of one core, guessed (plan_seconds()); of 1e8 tokens where their number is not known */
-    int64_t memory; /* bytes: parameters, gradients, moments, activations, corpus and the program itself */
+    int64_t memory; /* bytes: parameters, gradients, moments, activations */
 };
 
 struct plan {

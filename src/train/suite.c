@@ -13,9 +13,10 @@
 
 enum { MAX_JOBS = 256, POLL_MS = 500 };
 
-#define BUSY_SECONDS 2.0 /* between two looks at a run that another process writes */
-#define BUSY_LOOKS   5
-#define DEATHS       2 /* of a run by a signal, then it has failed */
+#define PROGRAM_BYTES (48 << 20)
+#define BUSY_SECONDS  2.0 /* between two looks at a run that another process writes */
+#define BUSY_LOOKS    5
+#define DEATHS        2 /* of a run by a signal, then it has failed */
 
 /* A run as the suite sees it. */
 struct errand {
@@ -50,6 +51,10 @@ struct suite_limits suite_limits_of(const struct suite_options *options) {
     limits.threads = options->threads > 0 ? options->threads : cores / limits.jobs;
     if (limits.threads < 1) limits.threads = 1;
     return limits;
+}
+
+int64_t suite_memory_of(const struct planned_run *run) {
+    return run->memory + PROGRAM_BYTES;
 }
 
 static void tell(const struct suite *s, enum suite_event_kind kind, int32_t run,
@@ -140,7 +145,7 @@ static void reap(struct suite *s, int index) {
     struct suite_child *child = &s->jobs[index];
     const int wait_status = suite_child_wait(child);
     s->errands[child->run].running = false;
-    s->memory_used -= s->plan->runs[child->run].memory;
+    s->memory_used -= suite_memory_of(&s->plan->runs[child->run]);
     conclude(s, child, wait_status);
     s->jobs[index] = s->jobs[--s->running];
 }
@@ -165,7 +170,7 @@ static void listen_once(struct suite *s) {
 /* ---- which run is next */
 
 static bool fits(const struct suite *s, int32_t number) {
-    return s->memory_used + s->plan->runs[number].memory <= s->limits.memory;
+    return s->memory_used + suite_memory_of(&s->plan->runs[number]) <= s->limits.memory;
 }
 
 /* The first run of the plan that may start now, those that a signal killed after all others; -1: none. */
@@ -195,7 +200,7 @@ static moe_status start_run(struct suite *s, int32_t number, moe_err *err) {
     moe_try(suite_child_start(s->plan, s->options, s->limits.threads, number, &s->jobs[s->running], err));
     s->running++;
     s->errands[number].running = true;
-    s->memory_used += s->plan->runs[number].memory;
+    s->memory_used += suite_memory_of(&s->plan->runs[number]);
     tell(s, SUITE_STARTED, number, NULL, NULL);
 out:
     return status;
@@ -216,10 +221,10 @@ static void settle_first(struct suite *s) {
         if (run->state == RUN_COMPLETE) {
             s->summary->complete_before++;
             end(s, i);
-        } else if (run->memory > s->limits.memory) {
+        } else if (suite_memory_of(run) > s->limits.memory) {
             snprintf(reason, sizeof reason,
                      "needs %lld MiB of memory, more than the %lld MiB there are; --memory says otherwise",
-                     (long long)(run->memory >> 20), (long long)(s->limits.memory >> 20));
+                     (long long)(suite_memory_of(run) >> 20), (long long)(s->limits.memory >> 20));
             skip(s, i, MOE_ENOMEM, reason);
         }
     }

@@ -32,7 +32,7 @@ struct suite_event {
 struct suite_options {
     int jobs;            /* runs at a time; 0 = one per core */
     int threads;         /* per run; 0 = cores / jobs */
-    int64_t memory;      /* bytes that the runs of one moment may need together; 0 = suite_memory() */
+    int64_t memory;      /* bytes that the runs of one moment may need together; 0 = 9/10 of machine_memory() */
     const char *program; /* what to execute: "/proc/self/exe" */
     bool portable;
     bool keep_models; /* train --keep-model */
@@ -54,6 +54,9 @@ struct suite_limits {
     int64_t memory;
 };
 struct suite_limits suite_limits_of(const struct suite_options *options);
+
+/* Bytes that a run is taken to need: its plan, and 48 MiB for program, libraries and corpus. */
+int64_t suite_memory_of(const struct planned_run *run);
 
 /* Runs every run of the plan that is not complete. The next to start is the first of the plan whose memory
  * fits beside what runs; one that needs more than the limit is skipped. A run that a signal killed is tried
