@@ -30,9 +30,9 @@ struct suite_event {
 };
 
 struct suite_options {
-    int jobs;            /* runs at a time; 0 = one per core */
-    int threads;         /* per run; 0 = cores / jobs */
-    int64_t memory;      /* bytes that the runs of one moment may need together; 0 = 9/10 of machine_memory() */
+    int jobs;       /* runs at a time; 0 = one per core */
+    int threads;    /* per run; 0 = cores / jobs */
+    int64_t memory; /* bytes that the runs of one moment may need together; 0 = 9/10 of machine_memory() */
     const char *program; /* what to execute: "/proc/self/exe" */
     bool portable;
     bool keep_models; /* train --keep-model */
