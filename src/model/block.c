@@ -2,6 +2,10 @@
 
 #include <stdio.h>
 
+static enum norm_kind norm_of(const struct model_config *model) {
+    return model->norm == CONFIG_NORM_RMSNORM ? NORM_RMS : NORM_LAYER;
+}
+
 static struct attention_settings attention_settings_of(const struct model_config *model, int32_t layer,
                                                        uint32_t site) {
     return (struct attention_settings){
@@ -13,6 +17,9 @@ static struct attention_settings attention_settings_of(const struct model_config
         .bias = model->attention_bias,
         .rope = model->positions == POSITIONS_ROPE,
         .rope_theta = (float)model->rope_theta,
+        .qk_norm = model->qk_norm,
+        .norm = norm_of(model),
+        .norm_eps = (float)model->norm_eps,
         .dropout = (float)model->dropout,
         .site = site + PLACE_ATTENTION,
     };
@@ -22,8 +29,15 @@ static enum activation_kind activation_of(const struct model_config *model) {
     return model->ffn == FFN_SWIGLU ? ACTIVATION_SWIGLU : ACTIVATION_GELU;
 }
 
-static struct moe_settings moe_settings_of(const struct model_config *model, const struct moe_config *moe,
-                                           uint32_t site, int32_t moe_layer) {
+/* The sum of k over a layer's groups, the generalist's too where it is one of them. */
+static double active_of(const struct moe_config *moe) {
+    const bool generalist = moe->generalist_size > 0 && !moe->published_generalist_input;
+    const int32_t second = moe->num_experts_2 > 0 ? moe->num_active_experts_2 : 0;
+    return moe->num_active_experts + second + (generalist ? 1 : 0);
+}
+
+/* What all groups have in common. */
+static struct moe_settings moe_settings_of(const struct model_config *model, const struct moe_config *moe) {
     static const enum drop_policy policies[] = {
         [CONFIG_DROP_POSITION] = DROP_BY_POSITION,
         [CONFIG_DROP_WEIGHT] = DROP_BY_WEIGHT,
@@ -31,35 +45,93 @@ static struct moe_settings moe_settings_of(const struct model_config *model, con
     };
     return (struct moe_settings){
         .hidden = model->hidden_size,
-        .intermediate = moe->intermediate_size,
-        .experts = moe->num_experts,
-        .top_k = moe->num_active_experts,
-        .shared = moe->num_shared_experts,
         .activation = activation_of(model),
         .bias = model->mlp_bias,
         .dropout = (float)model->dropout,
-        .site = site + PLACE_FFN,
         .router = moe->router == CONFIG_ROUTER_SIGMOID ? ROUTER_SIGMOID : ROUTER_SOFTMAX,
-        .renormalize = moe->renormalize && (moe->num_active_experts > 1 || moe->renormalize_top1),
         .renormalize_eps = (float)moe->renormalize_eps,
-        .weight_scale = moe->routed_scaling_factor > 0 ? (float)moe->routed_scaling_factor : 1.0f,
         .capacity_factor = moe->capacity_factor,
+        .drop_in_evaluation = moe->drop_in_evaluation,
         .policy = policies[moe->drop_policy],
-        .z_coeff = (float)moe->z_coeff,
+        .z_coeff = (float)(moe->aux_mean_over_layers ? moe->z_coeff / moe->num_layers : moe->z_coeff),
         .dense_allowed = moe->dense_epochs > 0,
-        .moe_layer = moe_layer,
     };
+}
+
+/* Experts of one group; the first one also has what every token uses. */
+static void set_group(struct moe_settings *set, const struct moe_config *moe, int32_t group, uint32_t site,
+                      int32_t moe_layer) {
+    const double scale = moe->routed_scaling_factor > 0 ? moe->routed_scaling_factor : 1.0;
+    set->experts = group == 0 ? moe->num_experts : moe->num_experts_2;
+    set->top_k = group == 0 ? moe->num_active_experts : moe->num_active_experts_2;
+    set->intermediate = group == 0 ? moe->intermediate_size : moe->intermediate_size_2;
+    set->renormalize = moe->renormalize && (set->top_k > 1 || moe->renormalize_top1);
+    set->site = site + (group == 0 ? PLACE_FFN : PLACE_FFN_2);
+    set->moe_layer = moe_layer + group * moe->num_layers;
+    set->weight_scale = (float)scale;
+    const double active = active_of(moe);
+    if (active > set->top_k) set->weight_scale = (float)(scale * set->top_k / active);
+    if (group > 0) return;
+    set->shared_name = "shared";
+    set->shared_scale = 1.0f;
+    set->shared = moe->num_shared_experts * moe->intermediate_size;
+    if (moe->generalist_size > 0 && !moe->published_generalist_input) {
+        set->shared_name = "generalist";
+        set->shared_scale = (float)(1.0 / active);
+        set->shared = moe->generalist_size;
+    }
+}
+
+static moe_status declare_experts(struct block *b, struct params *params, int32_t number, int32_t moe_layer,
+                                  const struct model_config *model, const struct moe_config *moe,
+                                  struct linear_init init, moe_err *err) {
+    static const char *const names[MOE_MAX_GROUPS] = {"moe", "moe2"};
+    moe_status status = MOE_OK;
+    char name[PARAM_NAME_MAX];
+    moe_check(moe->num_shared_experts == 0 ||
+                  moe->num_shared_experts <= INT32_MAX / 2 / moe->intermediate_size,
+              err, MOE_ECONFIG,
+              "moe.num_shared_experts = %d of moe.intermediate_size = %d are too wide together: at most %d "
+              "hidden units",
+              moe->num_shared_experts, moe->intermediate_size, INT32_MAX / 2);
+    b->groups = moe_config_groups(moe);
+    for (int32_t g = 0; g < b->groups; g++) {
+        struct moe_settings settings = moe_settings_of(model, moe);
+        set_group(&settings, moe, g, b->site, moe_layer);
+        snprintf(name, sizeof name, "blocks.%d.%s", number, names[g]);
+        moe_try(moe_declare(&b->moe[g], params, name, &settings, init, err));
+    }
+out:
+    return status;
+}
+
+/* The feed-forward of a dense block, or the generalist beside experts. */
+static moe_status declare_ffn(struct block *b, struct params *params, int32_t number,
+                              const struct model_config *model, const struct moe_config *moe,
+                              struct linear_init init, moe_err *err) {
+    char name[PARAM_NAME_MAX];
+    const struct ffn_settings settings = {
+        .hidden = b->hidden,
+        .intermediate = b->beside ? moe->generalist_size : model->intermediate_size,
+        .activation = activation_of(model),
+        .bias = model->mlp_bias,
+        .dropout = (float)model->dropout,
+        .site = b->site + (b->beside ? PLACE_SHARED : PLACE_FFN),
+    };
+    snprintf(name, sizeof name, "blocks.%d.%s", number, b->beside ? "moe.generalist" : "ffn");
+    return ffn_declare(&b->ffn, params, name, &settings, init, err);
 }
 
 moe_status block_declare(struct block *b, struct params *params, int32_t number, int32_t moe_layer,
                          const struct model_config *model, const struct moe_config *moe, moe_err *err) {
     moe_status status = MOE_OK;
     char name[PARAM_NAME_MAX];
-    const enum norm_kind norm = model->norm == CONFIG_NORM_RMSNORM ? NORM_RMS : NORM_LAYER;
+    const enum norm_kind norm = norm_of(model);
     const struct linear_init init = {.pytorch = model->init == INIT_PYTORCH, .std = (float)model->init_std};
     *b = (struct block){
         .norm_before = model->norm_placement == NORM_PRE,
         .is_moe = moe_layer >= 0,
+        .beside = moe_layer >= 0 && moe->generalist_size > 0 && moe->published_generalist_input,
         .hidden = model->hidden_size,
         .dropout = (float)model->dropout,
         .site = (uint32_t)number * 8,
@@ -71,22 +143,11 @@ moe_status block_declare(struct block *b, struct params *params, int32_t number,
     moe_try(attention_declare(&b->attention, params, name, &attention, init, err));
     snprintf(name, sizeof name, "blocks.%d.norm2", number);
     moe_try(norm_declare(&b->norm2, params, name, norm, b->hidden, (float)model->norm_eps, err));
-    if (b->is_moe) {
-        const struct moe_settings settings = moe_settings_of(model, moe, b->site, moe_layer);
-        snprintf(name, sizeof name, "blocks.%d.moe", number);
-        moe_try(moe_declare(&b->moe, params, name, &settings, init, err));
-    } else {
-        const struct ffn_settings settings = {
-            .hidden = b->hidden,
-            .intermediate = model->intermediate_size,
-            .activation = activation_of(model),
-            .bias = model->mlp_bias,
-            .dropout = (float)model->dropout,
-            .site = b->site + PLACE_FFN,
-        };
-        snprintf(name, sizeof name, "blocks.%d.ffn", number);
-        moe_try(ffn_declare(&b->ffn, params, name, &settings, init, err));
-    }
+    if (b->is_moe) moe_try(declare_experts(b, params, number, moe_layer, model, moe, init, err));
+    if (!b->is_moe || b->beside) moe_try(declare_ffn(b, params, number, model, moe, init, err));
+    snprintf(name, sizeof name, "blocks.%d.norm3", number);
+    if (b->beside)
+        moe_try(norm_declare(&b->norm3, params, name, norm, b->hidden, (float)model->norm_eps, err));
 out:
     return status;
 }
@@ -103,19 +164,35 @@ void block_plan(struct block *b, struct nn_memory *memory, struct nn_limits limi
     b->forward_tmp = nn_scratch(memory, elements);
     b->d_branch = nn_scratch(memory, elements);
     b->d_inner = nn_scratch(memory, elements);
-    attention_plan(&b->attention, memory, limits);
-    if (b->is_moe) {
-        moe_plan(&b->moe, memory, limits);
-    } else {
-        ffn_plan(&b->ffn, memory, limits);
+    if (b->beside) {
+        norm_plan(&b->norm3, memory, limits);
+        b->branch3 = nn_kept(memory, elements);
+        b->d_beside = nn_scratch(memory, elements);
     }
+    attention_plan(&b->attention, memory, limits);
+    for (int32_t g = 0; g < b->groups; g++)
+        moe_plan(&b->moe[g], memory, limits);
+    if (!b->is_moe || b->beside) ffn_plan(&b->ffn, memory, limits);
     arena_rewind(&memory->scratch, mark);
 }
 
+static void experts_forward(const struct block *b, const struct nn_pass *pass, const struct routing *routing,
+                            act_t *y, const act_t *x) {
+    for (int32_t g = 0; g < b->groups; g++)
+        moe_forward(&b->moe[g], pass, routing, y, x, g > 0);
+}
+
+static void experts_backward(const struct block *b, const struct nn_pass *pass, const struct routing *routing,
+                             double z_scale, act_t *dx, const act_t *dy, const act_t *x, bool accumulate_dx) {
+    for (int32_t g = 0; g < b->groups; g++)
+        moe_backward(&b->moe[g], pass, routing, z_scale, dx, dy, x, accumulate_dx || g > 0);
+}
+
+/* What stands behind norm2. */
 static void feed_forward(const struct block *b, const struct nn_pass *pass, const struct routing *routing,
                          act_t *y, const act_t *x) {
-    if (b->is_moe) {
-        moe_forward(&b->moe, pass, routing, y, x);
+    if (b->is_moe && !b->beside) {
+        experts_forward(b, pass, routing, y, x);
     } else {
         ffn_forward(&b->ffn, pass, y, x);
     }
@@ -123,10 +200,39 @@ static void feed_forward(const struct block *b, const struct nn_pass *pass, cons
 
 static void feed_backward(const struct block *b, const struct nn_pass *pass, const struct routing *routing,
                           double z_scale, act_t *dx, const act_t *dy, const act_t *x, bool accumulate_dx) {
-    if (b->is_moe) {
-        moe_backward(&b->moe, pass, routing, z_scale, dx, dy, x, accumulate_dx);
+    if (b->is_moe && !b->beside) {
+        experts_backward(b, pass, routing, z_scale, dx, dy, x, accumulate_dx);
     } else {
         ffn_backward(&b->ffn, pass, dx, dy, x, accumulate_dx);
+    }
+}
+
+/* The third branch: b->out += dropout(experts(x)) with norm3. */
+static void beside_forward(const struct block *b, const struct nn_pass *pass, const struct routing *routing,
+                           const act_t *x) {
+    const struct backend *be = pass->dev->ops;
+    const struct dropout drop = nn_dropout(pass, b->dropout, b->site + PLACE_AFTER_MOE);
+    if (b->norm_before) {
+        norm_forward(&b->norm3, pass, b->branch3, x);
+        experts_forward(b, pass, routing, b->forward_tmp, b->branch3);
+    } else {
+        experts_forward(b, pass, routing, b->branch3, x);
+        norm_forward(&b->norm3, pass, b->forward_tmp, b->branch3);
+    }
+    be->residual_dropout(pass->dev, b->out, b->out, b->forward_tmp, pass->rows * b->hidden, drop);
+}
+
+/* Leaves its part of x's gradient in d_beside; d_stream is still b->out's. */
+static void beside_backward(const struct block *b, const struct nn_pass *pass, const struct routing *routing,
+                            double z_scale, const act_t *d_stream, const act_t *x) {
+    const struct dropout drop = nn_dropout(pass, b->dropout, b->site + PLACE_AFTER_MOE);
+    pass->dev->ops->dropout(pass->dev, b->d_branch, d_stream, pass->rows * b->hidden, drop);
+    if (b->norm_before) {
+        experts_backward(b, pass, routing, z_scale, b->d_inner, b->d_branch, b->branch3, false);
+        norm_backward(&b->norm3, pass, b->d_beside, b->d_inner, x, false);
+    } else {
+        norm_backward(&b->norm3, pass, b->d_inner, b->d_branch, b->branch3, false);
+        experts_backward(b, pass, routing, z_scale, b->d_beside, b->d_inner, x, false);
     }
 }
 
@@ -151,6 +257,7 @@ void block_forward(const struct block *b, const struct nn_pass *pass, const stru
         norm_forward(&b->norm2, pass, b->forward_tmp, b->branch2);
         be->residual_dropout(pass->dev, b->out, b->middle, b->forward_tmp, n, drop2);
     }
+    if (b->beside) beside_forward(b, pass, routing, x);
 }
 
 void block_backward(const struct block *b, const struct nn_pass *pass, const struct routing *routing,
@@ -159,6 +266,7 @@ void block_backward(const struct block *b, const struct nn_pass *pass, const str
     const int64_t n = pass->rows * b->hidden;
     const struct dropout drop1 = nn_dropout(pass, b->dropout, b->site + PLACE_AFTER_ATTENTION);
     const struct dropout drop2 = nn_dropout(pass, b->dropout, b->site + PLACE_AFTER_FFN);
+    if (b->beside) beside_backward(b, pass, routing, z_scale, d_stream, x);
     be->dropout(pass->dev, b->d_branch, d_stream, n, drop2);
     if (b->norm_before) {
         feed_backward(b, pass, routing, z_scale, b->d_inner, b->d_branch, b->branch2, false);
@@ -175,4 +283,5 @@ void block_backward(const struct block *b, const struct nn_pass *pass, const str
         norm_backward(&b->norm1, pass, b->d_inner, b->d_branch, b->branch1, false);
         attention_backward(&b->attention, pass, d_stream, b->d_inner, x, true);
     }
+    if (b->beside) be->add_scaled(pass->dev, d_stream, b->d_beside, 1.0f, n);
 }

@@ -69,6 +69,37 @@ struct moe_config {
                                them in dense epochs) */
     double expert_lr_scale; /* learning rate of expert parameters relative to the rest */
     int32_t dense_epochs;   /* dense-to-sparse: epochs at the start in which every token uses all experts */
+    /* A second group of experts with a router of its own; 0 experts = none. y = sum_i k_i y_i / sum_i k_i. */
+    int32_t num_experts_2, num_active_experts_2, intermediate_size_2;
+    int32_t
+        generalist_size; /* width of an expert that every token uses, a further group of k = 1; 0 = none */
+    /* Experts by size, resolved into the counts and widths above by train/experiment_validate.c */
+    double granularity, granularity_2, sparsity, generalist_granularity; /* 0 = not used */
+    bool aux_mean_over_layers;            /* lb_coeff and z_coeff weigh means over the layers, not sums */
+    bool drop_in_evaluation;              /* capacity acts in evaluation too */
+    bool published_bias_first_group_only; /* the selection bias of the second group stays 0 (source C as
+                                             published) */
+    bool published_generalist_input; /* the generalist is a dense layer beside routed experts that read the
+                                        block's input (source C as published) */
 };
+
+#define MOE_MAX_GROUPS 2
+/* The rows of the layer axis are routers: those of the first groups, then those of the second groups. The
+ * number of a row is its layer, and from here on counted for the second group. */
+#define MOE_SECOND_GROUP 1000
+
+static inline int32_t moe_config_groups(const struct moe_config *moe) {
+    return moe->num_experts_2 > 0 ? 2 : 1;
+}
+
+/* Routers of the model: rows of the layer axis. */
+static inline int32_t moe_config_routers(const struct moe_config *moe) {
+    return moe->num_layers * moe_config_groups(moe);
+}
+
+/* Experts of the router that has most. */
+static inline int32_t moe_config_most_experts(const struct moe_config *moe) {
+    return moe->num_experts_2 > moe->num_experts ? moe->num_experts_2 : moe->num_experts;
+}
 
 #endif

@@ -18,7 +18,6 @@ moe_status decoder_declare(struct decoder_parts *parts, const struct model_confi
     const struct linear_init init = {.pytorch = model->init == INIT_PYTORCH, .std = (float)model->init_std};
     const int32_t positions = model->positions == POSITIONS_LEARNED ? model->max_position_embeddings : 0;
     memset(parts, 0, sizeof *parts);
-    moe_check(!model->qk_norm, err, MOE_ENOTSUP, "model.qk_norm = true is not available in this version");
     parts->blocks = calloc((size_t)model->num_hidden_layers, sizeof *parts->blocks);
     moe_check(parts->blocks != NULL, err, MOE_ENOMEM, "no memory for %d blocks", model->num_hidden_layers);
     parts->layers = model->num_hidden_layers;
@@ -36,6 +35,11 @@ out:
     return status;
 }
 
+void decoder_describe_routing(const struct moe_config *moe, struct routing_group groups[MOE_MAX_GROUPS]) {
+    groups[0] = (struct routing_group){moe->num_experts, moe->num_active_experts};
+    groups[1] = (struct routing_group){moe->num_experts_2, moe->num_active_experts_2};
+}
+
 void decoder_parts_free(struct decoder_parts *parts) {
     params_free(&parts->params);
     free(parts->blocks);
@@ -47,11 +51,19 @@ static int64_t *part_of(struct decoder_counts *counts, const struct param *p) {
     if (p->role == PARAM_EMBEDDING) return &counts->embedding;
     if (p->role == PARAM_ROUTER) return &counts->router;
     if (p->role == PARAM_EXPERT) return &counts->experts;
-    if (strstr(p->name, ".shared.") != NULL) return &counts->shared_experts;
+    if (strstr(p->name, ".shared.") != NULL || strstr(p->name, ".generalist.") != NULL)
+        return &counts->shared_experts;
     if (strstr(p->name, ".attention.") != NULL) return &counts->attention;
     if (strstr(p->name, ".ffn.") != NULL) return &counts->ffn;
     if (strncmp(p->name, "head.", 5) == 0) return &counts->head;
     return &counts->norm;
+}
+
+/* Those of a parameter that a token uses. */
+static int64_t active_count(const struct param *p, const struct moe_config *moe) {
+    if (p->role != PARAM_EXPERT) return p->count;
+    const bool second = p->moe_layer >= moe->num_layers;
+    return p->count / p->shape[0] * (second ? moe->num_active_experts_2 : moe->num_active_experts);
 }
 
 static void count_params(const struct params *params, const struct model_config *model,
@@ -61,8 +73,7 @@ static void count_params(const struct params *params, const struct model_config 
         const struct param *p = &params->items[i];
         *part_of(counts, p) += p->count;
         counts->total += p->count;
-        counts->active +=
-            p->role == PARAM_EXPERT ? p->count / moe->num_experts * moe->num_active_experts : p->count;
+        counts->active += active_count(p, moe);
     }
     /* 2 FLOPs a weight forward and 4 backward; causal attention does half of the T x T products, 2 of them
      * forward and 4 (5 with the recomputed scores, not counted) backward */
@@ -74,6 +85,7 @@ static void count_params(const struct params *params, const struct model_config 
 moe_status decoder_count(const struct model_config *model, const struct moe_config *moe, int64_t max_batch,
                          int64_t seq, struct decoder_counts *out_counts, moe_err *err) {
     moe_status status = MOE_OK;
+    struct routing_group groups[MOE_MAX_GROUPS];
     struct decoder *d = calloc(1, sizeof *d);
     moe_check(d != NULL, err, MOE_ENOMEM, "no memory to count a model");
     moe_try(decoder_declare(&d->parts, model, moe, err));
@@ -81,8 +93,8 @@ moe_status decoder_count(const struct model_config *model, const struct moe_conf
     d->model = *model;
     d->moe = *moe;
     d->limits = (struct decoder_limits){.max_batch = max_batch, .max_seq = seq, .training = true};
-    d->routing.layers = moe->num_layers;
-    d->routing.experts = moe->num_experts;
+    decoder_describe_routing(moe, groups);
+    routing_describe(&d->routing, moe->num_layers, groups, moe_config_groups(moe));
     struct nn_memory memory = {
         .kept = arena_measure(), .scratch = arena_measure(), .act_size = sizeof(float)};
     decoder_plan(d, &memory);

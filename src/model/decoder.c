@@ -42,6 +42,19 @@ out:
     return status;
 }
 
+static moe_status create_routing(struct decoder *d, moe_err *err) {
+    const struct moe_config *moe = &d->moe;
+    const int32_t count = moe_config_groups(moe);
+    struct routing_group groups[MOE_MAX_GROUPS];
+    decoder_describe_routing(moe, groups);
+    const moe_status status = routing_create_groups(&d->routing, moe->num_layers, groups, count, err);
+    if (moe->published_bias_first_group_only) d->routing.biased_layers = moe->num_layers;
+    for (int32_t g = 0; g < count; g++)
+        for (int32_t i = 0; i < moe->num_layers; i++)
+            d->router_numbers[g * moe->num_layers + i] = moe->layers[i] + g * MOE_SECOND_GROUP;
+    return status;
+}
+
 moe_status decoder_create(const struct model_config *model, const struct moe_config *moe,
                           const struct decoder_limits *limits, struct device *dev,
                           struct decoder **out_decoder, moe_err *err) {
@@ -60,7 +73,7 @@ moe_status decoder_create(const struct model_config *model, const struct moe_con
               "from the stated one (set expected_parameters = 0 for a model of your own)",
               (long long)d->counts.total, (long long)model->expected_parameters);
     moe_try(decoder_declare(&d->parts, model, moe, err));
-    moe_try(routing_create(&d->routing, moe->num_layers, moe->num_experts, err));
+    moe_try(create_routing(d, err));
     moe_try(params_allocate(&d->parts.params, dev, limits->training, err));
     moe_try(plan_memory(d, err));
     const size_t rows = (size_t)(limits->max_batch * limits->max_seq);
@@ -92,6 +105,10 @@ struct params *decoder_params(struct decoder *d) {
 
 struct routing *decoder_routing(struct decoder *d) {
     return &d->routing;
+}
+
+const int32_t *decoder_router_numbers(const struct decoder *d) {
+    return d->router_numbers;
 }
 
 const struct decoder_counts *decoder_counts_of(const struct decoder *d) {
@@ -199,15 +216,15 @@ static void sum_rows(struct decoder *d, const struct decoder_batch *batch, int64
  */
 static void balance(struct decoder *d, const struct nn_pass *pass, double weight, bool backward,
                     struct decoder_loss *loss) {
+    const double parts = d->moe.aux_mean_over_layers ? d->moe.num_layers : 1;
     const struct balance_settings settings = {
-        .lb_coeff = (float)d->moe.lb_coeff,
+        .lb_coeff = (float)(d->moe.lb_coeff / parts),
         .pooled = d->moe.lb_scope == LB_POOLED,
-        .z_coeff = (float)d->moe.z_coeff,
+        .z_coeff = (float)(d->moe.z_coeff / parts),
     };
-    const int32_t top_k = d->routing.dense ? d->moe.num_experts : d->moe.num_active_experts;
     routing_download(&d->routing, d->dev);
     const struct balance_result result =
-        routing_balance(&d->routing, d->dev, &settings, pass->rows, top_k, weight, backward);
+        routing_balance(&d->routing, d->dev, &settings, pass->rows, weight, backward);
     loss->aux = result.aux;
     loss->router_z = result.z;
 }

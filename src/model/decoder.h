@@ -40,6 +40,9 @@ void decoder_destroy(struct decoder *d); /* NULL is allowed */
 
 struct params *decoder_params(struct decoder *d);
 struct routing *decoder_routing(struct decoder *d);
+/* What each row of the layer axis is, [decoder_routing()->layers], ascending: the decoder layer (0-based) of
+ * a router, plus MOE_SECOND_GROUP if it is the router of the layer's second group. */
+const int32_t *decoder_router_numbers(const struct decoder *d);
 const struct decoder_counts *decoder_counts_of(const struct decoder *d);
 
 /* One (micro-)batch. Host arrays; tokens in [0, vocab), targets in [0, vocab) or -1 (ignored). */
@@ -68,8 +71,8 @@ struct decoder_loss {
 moe_status decoder_train_batch(struct decoder *d, const struct decoder_batch *batch,
                                struct decoder_loss *out_loss, moe_err *err);
 
-/* Forward only, without dropout or capacity. sequence_ce and sequence_correct [batch], host, may be NULL:
- * sums per sequence. */
+/* Forward only, without dropout, and without capacity unless moe.drop_in_evaluation. sequence_ce and
+ * sequence_correct [batch], host, may be NULL: sums per sequence. */
 moe_status decoder_eval_batch(struct decoder *d, const struct decoder_batch *batch,
                               struct decoder_loss *out_loss, double *sequence_ce, int64_t *sequence_correct,
                               moe_err *err);

@@ -24,7 +24,8 @@ struct decoder {
     struct decoder_parts parts;
     struct device *dev;
     struct routing routing;
-    void *kept_block, *scratch_block; /* device memory */
+    int32_t router_numbers[MOE_MAX_GROUPS * MODEL_MAX_LAYERS]; /* [routing.layers] */
+    void *kept_block, *scratch_block;                          /* device memory */
     /* device arrays */
     int32_t *tokens, *targets, *correct; /* [rows] */
     act_t *embedded, *normed;            /* [rows, D] */
@@ -38,6 +39,9 @@ struct decoder {
 moe_status decoder_declare(struct decoder_parts *parts, const struct model_config *model,
                            const struct moe_config *moe, moe_err *err);
 void decoder_parts_free(struct decoder_parts *parts);
+
+/* The groups of routers; as many as moe_config_groups() says. */
+void decoder_describe_routing(const struct moe_config *moe, struct routing_group groups[MOE_MAX_GROUPS]);
 
 /* Takes all of the decoder's step memory from `memory` (measuring or real). */
 void decoder_plan(struct decoder *d, struct nn_memory *memory);

@@ -72,6 +72,7 @@ static moe_status check_decoder(const struct weights *w, moe_err *err) {
         "model.norm = layernorm; its Llama-like classes (Llama, Mixtral, Qwen2Moe, Glm4Moe) have rmsnorm");
     refuse_if(m->norm_placement != NORM_PRE,
               "model.norm_placement = sublayer_output; its Llama-like classes have pre");
+    refuse_if(m->qk_norm, "model.qk_norm = true; its Llama-like classes read queries and keys as they are");
     refuse_if(m->positions != POSITIONS_ROPE, "model.positions = learned; its Llama-like classes have rope");
     refuse_if(m->ffn != FFN_SWIGLU, "model.ffn = gelu; its Llama-like classes have swiglu");
     return MOE_OK;
@@ -80,6 +81,11 @@ static moe_status check_decoder(const struct weights *w, moe_err *err) {
 static moe_status check_moe(const struct weights *w, moe_err *err) {
     const struct moe_config *moe = &w->moe;
     const char *bias = output_bias(w);
+    refuse_if(moe->num_experts_2 > 0, "moe.num_experts_2 = %d; its classes have one group of experts",
+              moe->num_experts_2);
+    refuse_if(moe->generalist_size > 0,
+              "moe.generalist_size = %d; its classes weigh experts that every token uses otherwise",
+              moe->generalist_size);
     refuse_if(w->model.mlp_bias,
               "model.mlp_bias = true with MoE layers; the experts of its classes have none");
     refuse_if(bias != NULL,

@@ -6,7 +6,7 @@
 #include "model/decoder_internal.h"
 
 static size_t bias_cells(const struct weights *w) {
-    return (size_t)w->moe.num_layers * (size_t)w->moe.num_experts;
+    return (size_t)moe_config_routers(&w->moe) * (size_t)moe_config_most_experts(&w->moe);
 }
 
 moe_status weights_create(const struct model_config *model, const struct moe_config *moe,
@@ -52,8 +52,8 @@ static moe_status check_same(const struct weights *w, struct decoder *d, moe_err
     const struct params *params = decoder_params(d);
     const struct routing *routing = decoder_routing(d);
     moe_check(params->count == w->params.count && params->total == w->params.total &&
-                  routing->layers == w->moe.num_layers &&
-                  (routing->layers == 0 || routing->experts == w->moe.num_experts),
+                  routing->layers == moe_config_routers(&w->moe) &&
+                  (routing->layers == 0 || routing->experts == moe_config_most_experts(&w->moe)),
               err, MOE_EMISMATCH, "weights of %lld parameters for a decoder of %lld",
               (long long)w->params.total, (long long)params->total);
 out:
@@ -97,7 +97,7 @@ void weights_set_routing(struct decoder *d, float temperature, bool dense) {
     r->with_select = false;
     for (size_t c = 0; c < cells; c++)
         r->with_select = r->with_select || r->host.bias[c] != 0.0f;
-    if (r->with_select) routing_select(r, decoder_params(d)->dev, 0.0f, 0, 0, 0);
+    if (r->with_select) routing_select(r, decoder_params(d)->dev, 0.0f, 0, 0);
 }
 
 void weights_fold_temperature(struct weights *w) {

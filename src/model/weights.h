@@ -9,7 +9,7 @@ struct weights {
     struct moe_config moe;
     struct params params; /* names, shapes and offsets; no device memory */
     float *values;        /* [params.total]; NULL before weights_allocate() */
-    float *bias;          /* [L, E] selection bias of the routers; NULL if there are no MoE layers */
+    float *bias;          /* [routers, most experts] selection bias; NULL if there are no MoE layers */
     float temperature;    /* of the router, 1 unless it was annealed */
     bool dense;           /* every token uses every expert: the model is in its dense epochs */
 };

@@ -19,17 +19,33 @@ moe_status attention_declare(struct attention *a, struct params *params, const c
     snprintf(name, sizeof name, "%s.out", prefix);
     moe_try(linear_declare(&a->out, params, name, settings->heads * settings->head_dim, settings->hidden,
                            settings->bias, init, err));
+    if (settings->qk_norm) {
+        snprintf(name, sizeof name, "%s.q_norm", prefix);
+        moe_try(norm_declare(&a->q_norm, params, name, settings->norm, settings->heads * settings->head_dim,
+                             settings->norm_eps, err));
+        snprintf(name, sizeof name, "%s.k_norm", prefix);
+        moe_try(norm_declare(&a->k_norm, params, name, settings->norm,
+                             settings->kv_heads * settings->head_dim, settings->norm_eps, err));
+        a->q_norm.stride = a->k_norm.stride = packed_width(settings);
+    }
 out:
     return status;
 }
 
 void attention_plan(struct attention *a, struct nn_memory *memory, struct nn_limits limits) {
     const int64_t rows = limits.max_batch * limits.max_seq;
-    a->packed = nn_kept(memory, rows * packed_width(&a->set));
+    a->projected = nn_kept(memory, rows * packed_width(&a->set));
+    a->packed = a->projected;
+    if (a->set.qk_norm) {
+        a->packed = nn_kept(memory, rows * packed_width(&a->set));
+        norm_plan(&a->q_norm, memory, limits);
+        norm_plan(&a->k_norm, memory, limits);
+    }
     a->context = nn_kept(memory, rows * a->set.heads * a->set.head_dim);
     a->lse = arena_array(&memory->kept, float, rows * a->set.heads);
     const size_t mark = arena_mark(&memory->scratch);
-    a->d_packed = nn_scratch(memory, rows * packed_width(&a->set));
+    a->d_projected = nn_scratch(memory, rows * packed_width(&a->set));
+    a->d_packed = a->set.qk_norm ? nn_scratch(memory, rows * packed_width(&a->set)) : a->d_projected;
     a->d_context = nn_scratch(memory, rows * a->set.heads * a->set.head_dim);
     arena_rewind(&memory->scratch, mark);
 }
@@ -45,6 +61,15 @@ static struct attention_shape shape_of(const struct attention *a, const struct n
         .kv_stride = packed_width(&a->set),
         .scale = 1.0f / sqrtf((float)a->set.head_dim),
     };
+}
+
+/* Where keys and values begin in a packed row. */
+static int64_t k_at(const struct attention *a) {
+    return (int64_t)a->set.heads * a->set.head_dim;
+}
+
+static int64_t v_at(const struct attention *a) {
+    return k_at(a) + (int64_t)a->set.kv_heads * a->set.head_dim;
 }
 
 /* Turns (or turns back) the q and k heads, which stand side by side in a packed row. */
@@ -67,10 +92,13 @@ static void attend_cached(const struct attention *a, const struct nn_pass *pass,
 
 void attention_forward(const struct attention *a, const struct nn_pass *pass, act_t *y, const act_t *x) {
     const struct attention_shape shape = shape_of(a, pass);
-    const int64_t k_at = (int64_t)a->set.heads * a->set.head_dim;
-    const int64_t v_at = k_at + (int64_t)a->set.kv_heads * a->set.head_dim;
-    const act_t *k = nn_at(pass, a->packed, k_at), *v = nn_at(pass, a->packed, v_at);
-    linear_forward(&a->qkv, pass, a->packed, x);
+    act_t *k = nn_at(pass, a->packed, k_at(a));
+    const act_t *v = nn_at(pass, a->projected, v_at(a));
+    linear_forward(&a->qkv, pass, a->projected, x);
+    if (a->set.qk_norm) {
+        norm_forward(&a->q_norm, pass, a->packed, a->projected);
+        norm_forward(&a->k_norm, pass, k, nn_at(pass, a->projected, k_at(a)));
+    }
     if (a->set.rope) rotate(a, pass, a->packed, false);
     if (pass->cache != NULL) {
         attend_cached(a, pass, k, v);
@@ -84,13 +112,17 @@ void attention_forward(const struct attention *a, const struct nn_pass *pass, ac
 void attention_backward(const struct attention *a, const struct nn_pass *pass, act_t *dx, const act_t *dy,
                         const act_t *x, bool accumulate_dx) {
     const struct attention_shape shape = shape_of(a, pass);
-    const int64_t k_at = (int64_t)a->set.heads * a->set.head_dim;
-    const int64_t v_at = k_at + (int64_t)a->set.kv_heads * a->set.head_dim;
+    act_t *dk = nn_at(pass, a->d_packed, k_at(a));
     linear_backward(&a->out, pass, a->d_context, dy, a->context, false);
-    pass->dev->ops->attention_backward(pass->dev, a->d_packed, nn_at(pass, a->d_packed, k_at),
-                                       nn_at(pass, a->d_packed, v_at), a->d_context, a->context, a->lse,
-                                       a->packed, nn_at(pass, a->packed, k_at), nn_at(pass, a->packed, v_at),
+    pass->dev->ops->attention_backward(pass->dev, a->d_packed, dk, nn_at(pass, a->d_projected, v_at(a)),
+                                       a->d_context, a->context, a->lse, a->packed,
+                                       nn_at(pass, a->packed, k_at(a)), nn_at(pass, a->projected, v_at(a)),
                                        &shape, nn_dropout(pass, a->set.dropout, a->set.site));
     if (a->set.rope) rotate(a, pass, a->d_packed, true);
-    linear_backward(&a->qkv, pass, dx, a->d_packed, x, accumulate_dx);
+    if (a->set.qk_norm) {
+        norm_backward(&a->q_norm, pass, a->d_projected, a->d_packed, a->projected, false);
+        norm_backward(&a->k_norm, pass, nn_at(pass, a->d_projected, k_at(a)), dk,
+                      nn_at(pass, a->projected, k_at(a)), false);
+    }
+    linear_backward(&a->qkv, pass, dx, a->d_projected, x, accumulate_dx);
 }

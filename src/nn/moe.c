@@ -40,20 +40,15 @@ moe_status moe_declare(struct moe *m, struct params *params, const char *prefix,
     moe_try(declare_expert_linear(m, params, name, settings->intermediate, settings->hidden, init,
                                   &m->fc2_weight, &m->fc2_bias, err));
     if (settings->shared > 0) {
-        moe_check(settings->shared <= INT32_MAX / 2 / settings->intermediate, err, MOE_ECONFIG,
-                  "moe.num_shared_experts = %d of moe.intermediate_size = %d are too wide together: at most "
-                  "%d hidden "
-                  "units",
-                  settings->shared, settings->intermediate, INT32_MAX / 2);
         const struct ffn_settings shared = {
             .hidden = settings->hidden,
-            .intermediate = settings->shared * settings->intermediate,
+            .intermediate = settings->shared,
             .activation = settings->activation,
             .bias = settings->bias,
             .dropout = settings->dropout,
             .site = settings->site + (PLACE_SHARED - PLACE_FFN),
         };
-        snprintf(name, sizeof name, "%s.shared", prefix);
+        snprintf(name, sizeof name, "%s.%s", prefix, settings->shared_name);
         moe_try(ffn_declare(&m->shared, params, name, &shared, init, err));
     }
 out:
@@ -110,10 +105,11 @@ static struct router_shape router_shape_of(const struct moe *m, const struct nn_
 }
 
 /* Slots that an expert takes in this pass; 0 = all. A micro-batch cut short by the end of the data leaves
- * each expert one slot at least. */
+ * each expert one slot at least. Rows that go on with cached ones never lose a slot. */
 static int64_t capacity_of(const struct moe *m, const struct nn_pass *pass, const struct routing *routing,
                            int32_t top_k) {
-    if (!pass->training || m->set.capacity_factor <= 0 || routing->dense) return 0;
+    const bool acts = pass->training || (m->set.drop_in_evaluation && pass->cache == NULL);
+    if (!acts || m->set.capacity_factor <= 0 || routing->dense) return 0;
     const double slots = (double)pass->rows * top_k / m->set.experts * m->set.capacity_factor;
     return slots < 1 ? 1 : (int64_t)slots;
 }
@@ -124,7 +120,7 @@ static void choose_experts(const struct moe *m, const struct nn_pass *pass, cons
     const struct backend *be = pass->dev->ops;
     const int32_t experts = m->set.experts, layer = m->set.moe_layer;
     const struct router_shape shape = router_shape_of(m, pass, routing);
-    const size_t at = (size_t)layer * (size_t)experts;
+    const size_t at = (size_t)layer * (size_t)routing->experts;
     const struct route_shape route = {
         .rows = pass->rows,
         .experts = experts,
@@ -145,7 +141,7 @@ static void choose_experts(const struct moe *m, const struct nn_pass *pass, cons
 }
 
 void moe_forward(const struct moe *m, const struct nn_pass *pass, const struct routing *routing, act_t *y,
-                 const act_t *x) {
+                 const act_t *x, bool accumulate_y) {
     const struct backend *be = pass->dev->ops;
     const int32_t top_k = moe_top_k(m, routing), hidden = m->set.hidden, experts = m->set.experts;
     const int64_t slots = pass->rows * top_k;
@@ -159,11 +155,24 @@ void moe_forward(const struct moe *m, const struct nn_pass *pass, const struct r
     be->grouped_linear_forward(pass->dev, m->y_sorted, m->mid, params_weight(pass->params, m->fc2_weight),
                                params_weight(pass->params, m->fc2_bias), m->offsets, experts, slots,
                                m->set.intermediate, hidden);
-    be->combine(pass->dev, y, m->y_sorted, m->weight, m->position, pass->rows, top_k, hidden, false);
+    be->combine(pass->dev, y, m->y_sorted, m->weight, m->position, pass->rows, top_k, hidden, accumulate_y);
     if (m->set.shared > 0) {
         ffn_forward(&m->shared, pass, m->shared_out, x);
-        be->add_scaled(pass->dev, y, m->shared_out, 1.0f, pass->rows * hidden);
+        be->add_scaled(pass->dev, y, m->shared_out, m->set.shared_scale, pass->rows * hidden);
     }
+}
+
+/* dx += of the shared FFN, whose output is scaled. */
+static void shared_backward(const struct moe *m, const struct nn_pass *pass, act_t *dx, const act_t *dy,
+                            const act_t *x) {
+    const struct backend *be = pass->dev->ops;
+    const int64_t n = pass->rows * m->set.hidden;
+    if (m->set.shared_scale != 1.0f) {
+        be->zero(pass->dev, m->shared_out, (size_t)n * be->act_size);
+        be->add_scaled(pass->dev, m->shared_out, dy, m->set.shared_scale, n);
+        dy = m->shared_out;
+    }
+    ffn_backward(&m->shared, pass, dx, dy, x, true);
 }
 
 void moe_backward(const struct moe *m, const struct nn_pass *pass, const struct routing *routing,
@@ -188,8 +197,8 @@ void moe_backward(const struct moe *m, const struct nn_pass *pass, const struct 
                                 pre_width);
     be->gather_backward(pass->dev, dx, m->d_sorted, m->position, pass->rows, top_k, hidden, accumulate_dx);
     be->router_backward(pass->dev, dx, params_grad(params, m->router), m->d_logits, m->d_weight,
-                        routing->prob_grad + (size_t)m->set.moe_layer * (size_t)experts,
+                        routing->prob_grad + (size_t)m->set.moe_layer * (size_t)routing->experts,
                         (float)(z_scale * (double)m->set.z_coeff / (double)pass->rows), m->logits, m->prob,
                         m->index, x, params_weight(params, m->router), &shape);
-    if (m->set.shared > 0) ffn_backward(&m->shared, pass, dx, dy, x, true);
+    if (m->set.shared > 0) shared_backward(m, pass, dx, dy, x);
 }

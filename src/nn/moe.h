@@ -1,7 +1,8 @@
 /* moe.h - a mixture-of-experts feed-forward layer: router, grouped experts, combine, optional shared expert.
  *
- * y[r] = sum_k weight[r, k] expert_{index[r, k]}(x[r])  (+ shared(x[r])), over the K experts the router chose
- * for r; slots that find their expert full (training, capacity_factor > 0) add nothing.
+ * y[r] = sum_k weight[r, k] expert_{index[r, k]}(x[r])  (+ shared_scale shared(x[r])), over the K experts the
+ * router chose for r; slots that find their expert full (training, capacity_factor > 0) add nothing. A layer
+ * of two groups is two of these that add up.
  */
 #ifndef NN_MOE_H
 #define NN_MOE_H
@@ -10,8 +11,11 @@
 #include "nn/routing.h"
 
 struct moe_settings {
-    int32_t hidden, intermediate;   /* D, F of one expert */
-    int32_t experts, top_k, shared; /* E, K, shared experts (one FFN of shared * F) */
+    int32_t hidden, intermediate; /* D, F of one expert */
+    int32_t experts, top_k;       /* E, K */
+    int32_t shared;               /* width of the FFN that every token uses; 0 = none */
+    const char *shared_name;      /* of its parameters, after the prefix; a string that lives on */
+    float shared_scale;
     enum activation_kind activation;
     bool bias;
     float dropout; /* on the experts' hidden layer */
@@ -20,6 +24,7 @@ struct moe_settings {
     bool renormalize;
     float renormalize_eps, weight_scale;
     double capacity_factor; /* 0 = dropless */
+    bool drop_in_evaluation;
     enum drop_policy policy;
     float z_coeff;      /* router z-loss */
     bool dense_allowed; /* the memory plan covers passes in which all experts are used */
@@ -45,7 +50,7 @@ struct moe {
     float *d_weight, *d_logits; /* [rows, K], [rows, E] */
     act_t *d_sorted;            /* [S, D] */
     act_t *d_mid, *d_pre;       /* [S, F], [S, F or 2F] */
-    act_t *shared_out;          /* [rows, D] */
+    act_t *shared_out;          /* [rows, D]: what the shared FFN gives, or its gradient */
 };
 
 moe_status moe_declare(struct moe *m, struct params *params, const char *prefix,
@@ -53,9 +58,9 @@ moe_status moe_declare(struct moe *m, struct params *params, const char *prefix,
 void moe_plan(struct moe *m, struct nn_memory *memory, struct nn_limits limits);
 /* Slots of a pass: K, or E in a dense pass. */
 int32_t moe_top_k(const struct moe *m, const struct routing *routing);
-/* y [rows, D] from x [rows, D]; leaves this layer's statistics in routing's device arrays. */
+/* y [rows, D] = or += from x [rows, D]; leaves this layer's statistics in routing's device arrays. */
 void moe_forward(const struct moe *m, const struct nn_pass *pass, const struct routing *routing, act_t *y,
-                 const act_t *x);
+                 const act_t *x, bool accumulate_y);
 /* z_scale: weight of this micro-batch in the step. Uses routing->prob_grad. */
 void moe_backward(const struct moe *m, const struct nn_pass *pass, const struct routing *routing,
                   double z_scale, act_t *dx, const act_t *dy, const act_t *x, bool accumulate_dx);

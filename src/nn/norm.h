@@ -7,6 +7,8 @@
 struct norm {
     enum norm_kind kind;
     int32_t width;
+    int64_t
+        stride; /* elements between rows of x, y and their gradients; width unless changed after declaring */
     float eps;
     int32_t gamma, beta; /* parameter indices; beta -1 for RMSNorm */
     float *mean, *rstd;  /* [rows], kept */

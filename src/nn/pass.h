@@ -69,7 +69,9 @@ enum nn_place {
     PLACE_AFTER_ATTENTION = 1,
     PLACE_FFN = 2,
     PLACE_AFTER_FFN = 3,
-    PLACE_SHARED = 4
+    PLACE_SHARED = 4,
+    PLACE_AFTER_MOE = 5, /* of experts beside attention */
+    PLACE_FFN_2 = 6      /* of the second group of experts */
 };
 #define NN_SITES_PER_PASS 4096u /* more than 8 * layers; site NN_SITES_PER_PASS - 1 is the embedding's */
 

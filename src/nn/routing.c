@@ -21,9 +21,19 @@ static void take_host(struct routing *r, struct arena *arena) {
     h->select = arena_array(arena, float, cells(r));
 }
 
-moe_status routing_create(struct routing *r, int32_t layers, int32_t experts, moe_err *err) {
+void routing_describe(struct routing *r, int32_t layers, const struct routing_group *groups, int32_t count) {
+    *r = (struct routing){
+        .layers = layers * count, .groups = count, .biased_layers = layers * count, .temperature = 1.0f};
+    for (int32_t g = 0; g < count; g++) {
+        r->group[g] = groups[g];
+        if (groups[g].experts > r->experts) r->experts = groups[g].experts;
+    }
+}
+
+moe_status routing_create_groups(struct routing *r, int32_t layers, const struct routing_group *groups,
+                                 int32_t count, moe_err *err) {
     moe_status status = MOE_OK;
-    *r = (struct routing){.layers = layers, .experts = experts, .temperature = 1.0f};
+    routing_describe(r, layers, groups, count);
     struct arena measure = arena_measure();
     take_host(r, &measure);
     moe_try(arena_block(measure.peak, &r->host_block, err));
@@ -31,6 +41,11 @@ moe_status routing_create(struct routing *r, int32_t layers, int32_t experts, mo
     take_host(r, &arena);
 out:
     return status;
+}
+
+moe_status routing_create(struct routing *r, int32_t layers, int32_t experts, moe_err *err) {
+    const struct routing_group group = {.experts = experts, .top_k = 1};
+    return routing_create_groups(r, layers, &group, 1, err);
 }
 
 void routing_plan(struct routing *r, struct nn_memory *memory) {
@@ -61,40 +76,37 @@ void routing_download(struct routing *r, struct device *dev) {
         be->download(dev, r->host.hist, r->hist, cells(r) * ROUTING_HIST_BINS * sizeof(uint16_t));
 }
 
-/* Layers [first, last) balanced as one pool of rows: returns the loss, writes its derivative for each of
- * them. */
+/* Rows [first, last), of one group, balanced as one pool of tokens: returns the loss, writes its derivative
+ * for each of them. */
 static double balance_pool(struct routing *r, int32_t first, int32_t last, double coeff, double rows,
-                           int32_t top_k, double grad_scale) {
+                           double grad_scale) {
     const double pool_rows = rows * (last - first);
+    const int32_t experts = routing_experts(r, first), top_k = routing_top_k(r, first);
     double aux = 0;
-    for (int32_t e = 0; e < r->experts; e++) {
+    for (int32_t e = 0; e < experts; e++) {
         double load = 0, mass = 0;
         for (int32_t l = first; l < last; l++) {
             load += r->host.load[l * r->experts + e];
             mass += (double)r->host.prob_mass[l * r->experts + e];
         }
         const double f = load / (pool_rows * top_k);
-        aux += coeff * r->experts * f * mass / pool_rows;
+        aux += coeff * experts * f * mass / pool_rows;
         for (int32_t l = first; l < last; l++) {
-            r->host.prob_grad[l * r->experts + e] = (float)(grad_scale * coeff * r->experts * f / pool_rows);
+            r->host.prob_grad[l * r->experts + e] = (float)(grad_scale * coeff * experts * f / pool_rows);
         }
     }
     return aux;
 }
 
 struct balance_result routing_balance(struct routing *r, struct device *dev,
-                                      const struct balance_settings *settings, int64_t rows, int32_t top_k,
+                                      const struct balance_settings *settings, int64_t rows,
                                       double grad_scale, bool backward) {
     struct balance_result result = {0};
     if (r->layers == 0) return result;
     const double coeff = (double)settings->lb_coeff;
-    if (settings->pooled) {
-        result.aux = balance_pool(r, 0, r->layers, coeff, (double)rows, top_k, grad_scale);
-    } else {
-        for (int32_t l = 0; l < r->layers; l++) {
-            result.aux += balance_pool(r, l, l + 1, coeff, (double)rows, top_k, grad_scale);
-        }
-    }
+    const int32_t pool = settings->pooled ? r->layers / r->groups : 1;
+    for (int32_t l = 0; l < r->layers; l += pool)
+        result.aux += balance_pool(r, l, l + pool, coeff, (double)rows, grad_scale);
     for (int32_t l = 0; l < r->layers; l++) {
         result.z += (double)settings->z_coeff * (double)r->host.z[l] / (double)rows;
     }
@@ -102,22 +114,25 @@ struct balance_result routing_balance(struct routing *r, struct device *dev,
     return result;
 }
 
+/* bias [E] of one router. */
+static void update_bias(float *bias, const int64_t *load, int32_t experts, float gamma, enum bias_rule rule) {
+    int64_t total = 0;
+    for (int32_t e = 0; e < experts; e++)
+        total += load[e];
+    for (int32_t e = 0; e < experts && total > 0; e++) {
+        const int64_t excess = load[e] * experts - total;    /* E (load - mean), exact */
+        const double share = (double)excess / (double)total; /* E f - 1 */
+        const float sign = excess > 0 ? -1.0f : excess < 0 ? 1.0f : 0.0f;
+        bias[e] += rule == BIAS_SIGN           ? gamma * sign
+                   : rule == BIAS_PROPORTIONAL ? (float)(-(double)gamma * share / experts)
+                                               : (float)(-(double)gamma * share);
+    }
+}
+
 void routing_update_bias(struct routing *r, const int64_t *load, float gamma, enum bias_rule rule) {
-    const double experts = r->experts;
-    for (int32_t l = 0; l < r->layers; l++) {
-        const int64_t *row = load + (size_t)l * (size_t)r->experts;
-        float *bias = r->host.bias + (size_t)l * (size_t)r->experts;
-        int64_t total = 0;
-        for (int32_t e = 0; e < r->experts; e++)
-            total += row[e];
-        for (int32_t e = 0; e < r->experts && total > 0; e++) {
-            const int64_t excess = row[e] * r->experts - total;  /* E (load - mean), exact */
-            const double share = (double)excess / (double)total; /* E f - 1 */
-            const float sign = excess > 0 ? -1.0f : excess < 0 ? 1.0f : 0.0f;
-            bias[e] += rule == BIAS_SIGN           ? gamma * sign
-                       : rule == BIAS_PROPORTIONAL ? (float)(-(double)gamma * share / experts)
-                                                   : (float)(-(double)gamma * share);
-        }
+    for (int32_t l = 0; l < r->biased_layers; l++) {
+        const size_t at = (size_t)l * (size_t)r->experts;
+        update_bias(r->host.bias + at, load + at, routing_experts(r, l), gamma, rule);
     }
 }
 
@@ -141,13 +156,13 @@ static void mask_layer(float *select, int32_t experts, float p, int32_t keep, st
     }
 }
 
-void routing_select(struct routing *r, struct device *dev, float p, int32_t keep, uint64_t seed,
-                    uint32_t step) {
+void routing_select(struct routing *r, struct device *dev, float p, uint64_t seed, uint32_t step) {
     const struct rng_key key = {.seed = seed, .stream = RNG_EXPERT_DROPOUT, .step = step};
     memcpy(r->host.select, r->host.bias, cells(r) * sizeof(float));
     for (int32_t l = 0; l < r->layers && p > 0; l++) {
         const size_t at = (size_t)l * (size_t)r->experts;
-        mask_layer(r->host.select + at, r->experts, p, keep, key, at);
+        const struct routing_group *group = &r->group[l * r->groups / r->layers];
+        mask_layer(r->host.select + at, group->experts, p, group->top_k, key, at);
     }
     dev->ops->upload(dev, r->select_bias, r->host.select, cells(r) * sizeof(float));
 }

@@ -24,8 +24,20 @@ struct routing_host {
     float *select;    /* [L, E] bias plus the mask of experts that sit out */
 };
 
+#define ROUTING_MAX_GROUPS 2
+
+/* Routers that are alike. */
+struct routing_group {
+    int32_t experts, top_k;
+};
+
 struct routing {
-    int32_t layers, experts; /* L, E */
+    int32_t layers, experts; /* L, E: routers in the model; experts of the router that has most. The cells of
+                                experts that a router lacks stay 0 */
+    int32_t groups; /* rows [g L / groups, (g + 1) L / groups) of the layer axis are routers of group g */
+    struct routing_group group[ROUTING_MAX_GROUPS];
+    int32_t
+        biased_layers; /* routing_update_bias() moves the bias of this many first rows; L unless changed */
     /* controls of the coming pass */
     float temperature;
     bool dense;       /* every token uses every expert */
@@ -44,18 +56,34 @@ struct routing {
 struct balance_settings {
     float lb_coeff; /* alpha * E * sum_e f_e P_e, f_e = load_e / (rows K), P_e = mean probability (Fedus et
                        al. 2021) */
-    bool pooled;    /* f and P over the tokens of all layers together; else a loss per layer, added up */
-    float z_coeff;  /* router z-loss, mean over rows of lse^2 (Zoph et al. 2022), added up over layers */
+    bool pooled; /* f and P over the tokens of all routers of a group together; else a loss per router, added
+                    up */
+    float z_coeff; /* router z-loss, mean over rows of lse^2 (Zoph et al. 2022), added up over layers */
 };
 
 struct balance_result {
     double aux, z; /* weighted, as they enter the loss */
 };
 
-/* Host memory now, device memory from the plan. layers may be 0. */
+/* Sizes alone, without memory: `count` groups of `layers` routers each. layers may be 0. */
+void routing_describe(struct routing *r, int32_t layers, const struct routing_group *groups, int32_t count);
+/* The same with host memory; device memory comes from the plan. */
+moe_status routing_create_groups(struct routing *r, int32_t layers, const struct routing_group *groups,
+                                 int32_t count, moe_err *err);
+/* One group, of K = 1. */
 moe_status routing_create(struct routing *r, int32_t layers, int32_t experts, moe_err *err);
 void routing_plan(struct routing *r, struct nn_memory *memory);
 void routing_free(struct routing *r);
+
+/* Experts of a row's router, and how many of them a token uses in the coming pass. */
+static inline int32_t routing_experts(const struct routing *r, int32_t layer) {
+    return r->group[layer * r->groups / r->layers].experts;
+}
+
+static inline int32_t routing_top_k(const struct routing *r, int32_t layer) {
+    const struct routing_group *group = &r->group[layer * r->groups / r->layers];
+    return r->dense ? group->experts : group->top_k;
+}
 
 /* Reads the statistics of the pass just made into host.*; waits for the device. */
 void routing_download(struct routing *r, struct device *dev);
@@ -63,11 +91,11 @@ void routing_download(struct routing *r, struct device *dev);
 /* Auxiliary losses of the pass, from host.*. grad_scale is the weight of this micro-batch in the step (its
  * rows / the step's rows); prob_grad for backward is made and uploaded when `backward`. */
 struct balance_result routing_balance(struct routing *r, struct device *dev,
-                                      const struct balance_settings *settings, int64_t rows, int32_t top_k,
+                                      const struct balance_settings *settings, int64_t rows,
                                       double grad_scale, bool backward);
 
-/* Loss-free balancing, per layer, from `load` [L, E] and the shares f_e of it: bias_e += gamma * step_e. A
- * layer without load keeps its bias. */
+/* Loss-free balancing, per router, from `load` [L, E] and the shares f_e of it: bias_e += gamma * step_e. A
+ * router without load keeps its bias. */
 enum bias_rule {
     BIAS_SIGN = 0,          /* step_e = sign(1 / E - f_e) (Wang et al. 2024; DeepSeek-V3) */
     BIAS_PROPORTIONAL = 1,  /* step_e = 1 / E - f_e (source D's text) */
@@ -76,8 +104,7 @@ enum bias_rule {
 void routing_update_bias(struct routing *r, const int64_t *load, float gamma, enum bias_rule rule);
 
 /* Composes select_bias from the bias and, with probability p per expert, a mask of -inf (experts that sit out
- * this step; at least `keep` stay in every layer), and uploads it. */
-void routing_select(struct routing *r, struct device *dev, float p, int32_t keep, uint64_t seed,
-                    uint32_t step);
+ * this step; at least K stay in every layer), and uploads it. */
+void routing_select(struct routing *r, struct device *dev, float p, uint64_t seed, uint32_t step);
 
 #endif

@@ -11,8 +11,9 @@ struct run_begin {
     struct run_identity identity;
     struct run_axes axes;
     const char *const *domain_names; /* [axes.domains] */
-    const int32_t
-        *moe_layer_numbers;  /* [axes.moe_layers] decoder layer (0-based) of each row of the layer axis */
+    /* [axes.moe_layers] number of each row of the layer axis: decoder layer (0-based), + 1000 where the row
+     * is of the layer's second router */
+    const int32_t *moe_layer_numbers;
     const char *config_json; /* the resolved configuration, sorted keys */
     const char *config_toml; /* the same as TOML, for people */
     const char

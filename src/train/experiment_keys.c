@@ -114,6 +114,47 @@ static const struct config_key keys[] = {
      TEXT("sign", "", "How load f moves the bias: gamma sign(1/E - f), gamma (1/E - f), or E times that.")},
     {AT(moe.bias_counts_eval), .type = CONFIG_BOOL, .silent = true,
      TEXT("false", "", "Counts the load of an evaluation into the next step of the bias.")},
+    {AT(moe.granularity), .type = CONFIG_FLOAT, RANGE(0, 1), .silent = true,
+     TEXT("0.0", "",
+          "Width g of an expert as a share of model.intermediate_size: determines intermediate_size, "
+          "num_active_experts = (1 - generalist_granularity) / g and num_experts = sparsity / g, both halved "
+          "with two groups; 0 = those keys are set by themselves.")},
+    {AT(moe.sparsity), .type = CONFIG_FLOAT, RANGE(1, 65536), .silent = true,
+     TEXT("1.0", "",
+          "Summed widths of all routed experts of a layer, as a multiple of model.intermediate_size; used "
+          "with granularity.")},
+    {AT(moe.granularity_2), .type = CONFIG_FLOAT, RANGE(0, 1), .silent = true,
+     TEXT("0.0", "",
+          "The same as granularity for a second group of experts with a router of its own; 0 = one group.")},
+    {AT(moe.num_experts_2), .type = CONFIG_INT32, RANGE(0, 4096), .silent = true,
+     TEXT("0", "experts",
+          "Routed experts of the second group; a layer's output is the mean of its groups' weighted by "
+          "their active experts. 0 = one group.")},
+    {AT(moe.num_active_experts_2), .type = CONFIG_INT32, RANGE(0, 65536), .silent = true,
+     TEXT("0", "experts", "Experts of the second group that a token uses.")},
+    {AT(moe.intermediate_size_2), .type = CONFIG_INT32, RANGE(0, SIZE_MAX_KEY), .silent = true,
+     TEXT("0", "", "Width inside an expert of the second group; 0 = moe.intermediate_size.")},
+    {AT(moe.generalist_granularity), .type = CONFIG_FLOAT, RANGE(0, 1), .open = CONFIG_BELOW_MAX,
+     .silent = true,
+     TEXT("0.0", "",
+          "Width of the generalist as a share of model.intermediate_size: determines generalist_size; 0 = "
+          "that key is set by itself.")},
+    {AT(moe.generalist_size), .type = CONFIG_INT32, RANGE(0, SIZE_MAX_KEY), .silent = true,
+     TEXT("0", "",
+          "Width of an expert that every token uses: a further group of one active expert in the mean of "
+          "the groups. 0 = none.")},
+    {AT(moe.aux_mean_over_layers), .type = CONFIG_BOOL, .silent = true,
+     TEXT("false", "",
+          "lb_coeff and z_coeff weigh the means of their losses over the MoE layers, not the sums; the "
+          "groups of a layer add up.")},
+    {AT(moe.drop_in_evaluation), .type = CONFIG_BOOL, .silent = true,
+     TEXT("false", "", "Full experts drop slots in evaluation too, not only in training.")},
+    {AT(moe.published_bias_first_group_only), .type = CONFIG_BOOL, .silent = true,
+     TEXT("false", "", "The bias of the second group's router never moves, as in source C.")},
+    {AT(moe.published_generalist_input), .type = CONFIG_BOOL, .silent = true,
+     TEXT("false", "",
+          "With a generalist, routed experts read what attention reads and have a norm of their own, and the "
+          "generalist is a dense layer beside them, as in source C.")},
 
     {AT(classifier.kind), .type = CONFIG_ENUM,
      WORDS("none", "flat", "hierarchical", "hierarchical_gshard", "dense"),

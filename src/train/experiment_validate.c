@@ -9,6 +9,7 @@
 #include "train/experiment_internal.h"
 
 #define DESCRIPTION_MAX 320
+#define EXPERTS_MAX     4096 /* of moe.num_experts */
 
 /* The experiment under test and where its values were written. */
 struct subject {
@@ -100,6 +101,93 @@ out:
     return status;
 }
 
+/* A share of the dense width as a whole number of experts, or 0. */
+static int32_t whole(double count) {
+    const double nearest = round(count);
+    return nearest >= 1 && nearest <= 65536 && fabs(count - nearest) < 1e-9 * nearest ? (int32_t)nearest : 0;
+}
+
+/* The keys that a granularity determines, and their values. */
+struct by_size {
+    const char *granularity, *experts_key, *active_key, *width_key;
+    double g;
+    int32_t *experts, *active, *width;
+};
+
+/* Puts a value in that a granularity determines; it may be written beside it only if it is the same. */
+static moe_status determine(const struct subject *s, const char *key, const char *granularity, int32_t *field,
+                            int32_t value) {
+    const json_t *written = s->config != NULL ? config_value(s->config, key) : NULL;
+    const bool differs = written != NULL && json_integer_value(written) != value && *field != 0;
+    refuse_if(differs, key, "is not what follows from", granularity, "remove one of the two");
+    *field = value;
+    return MOE_OK;
+}
+
+/* k = budget / g active experts of n = sparsity / g, each g times as wide as the dense layer; of two groups
+ * each has half of both. */
+static moe_status resolve_group(const struct subject *s, const struct by_size *group, int32_t groups) {
+    moe_status status = MOE_OK;
+    const struct moe_config *moe = &s->e->moe;
+    const int32_t active = whole((1 - moe->generalist_granularity) / group->g / groups);
+    const int32_t experts = whole(moe->sparsity / group->g / groups);
+    const double width = group->g * s->e->model.intermediate_size;
+    refuse_if(active == 0, group->granularity, "leaves no whole number of active experts with",
+              "moe.generalist_granularity", "no such layer exists: choose another size");
+    refuse_if(experts == 0, group->granularity, "gives no whole number of experts with", "moe.sparsity",
+              "no such layer exists: choose another size");
+    refuse_if(experts > EXPERTS_MAX, group->granularity, "gives more than 4096 experts with", "moe.sparsity",
+              "choose larger experts, or lower the sparsity");
+    refuse_if(width < 1, group->granularity, "gives no hidden unit with", "model.intermediate_size",
+              "choose larger experts");
+    moe_try(determine(s, group->experts_key, group->granularity, group->experts, experts));
+    moe_try(determine(s, group->active_key, group->granularity, group->active, active));
+    moe_try(determine(s, group->width_key, group->granularity, group->width, (int32_t)width));
+out:
+    return status;
+}
+
+/* Experts by size (source C). */
+static moe_status resolve_sizes(const struct subject *s, struct moe_config *moe) {
+    moe_status status = MOE_OK;
+    const int32_t groups = moe->granularity_2 > 0 ? 2 : 1;
+    const struct by_size first = {
+        .granularity = "moe.granularity",
+        .experts_key = "moe.num_experts",
+        .active_key = "moe.num_active_experts",
+        .width_key = "moe.intermediate_size",
+        .g = moe->granularity,
+        .experts = &moe->num_experts,
+        .active = &moe->num_active_experts,
+        .width = &moe->intermediate_size,
+    };
+    const struct by_size second = {
+        .granularity = "moe.granularity_2",
+        .experts_key = "moe.num_experts_2",
+        .active_key = "moe.num_active_experts_2",
+        .width_key = "moe.intermediate_size_2",
+        .g = moe->granularity_2,
+        .experts = &moe->num_experts_2,
+        .active = &moe->num_active_experts_2,
+        .width = &moe->intermediate_size_2,
+    };
+    refuse_if(moe->granularity == 0 && moe->granularity_2 > 0, "moe.granularity_2", "has no meaning with",
+              "moe.granularity", "set both, or remove it");
+    refuse_if(moe->granularity == 0 && moe->sparsity != 1, "moe.sparsity", "has no meaning with",
+              "moe.granularity", "set both, or remove it");
+    if (moe->granularity > 0) moe_try(resolve_group(s, &first, groups));
+    if (moe->granularity_2 > 0) moe_try(resolve_group(s, &second, groups));
+    if (moe->generalist_granularity > 0) {
+        const double width = moe->generalist_granularity * s->e->model.intermediate_size;
+        refuse_if(width < 1, "moe.generalist_granularity", "gives no hidden unit with",
+                  "model.intermediate_size", "choose a larger generalist");
+        moe_try(determine(s, "moe.generalist_size", "moe.generalist_granularity", &moe->generalist_size,
+                          (int32_t)width));
+    }
+out:
+    return status;
+}
+
 static int compare_layers(const void *a, const void *b) {
     const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
     return (x > y) - (x < y);
@@ -123,7 +211,13 @@ moe_status experiment_resolve(struct experiment *e, const struct config *config,
             moe->layers[i] = i;
     }
     qsort(moe->layers, (size_t)moe->num_layers, sizeof moe->layers[0], compare_layers);
+    if (moe->num_layers > 0) {
+        const moe_status sizes = resolve_sizes(s, moe);
+        if (sizes != MOE_OK) return sizes;
+    }
     if (moe->intermediate_size == 0) moe->intermediate_size = m->intermediate_size;
+    if (moe->num_experts_2 > 0 && moe->intermediate_size_2 == 0)
+        moe->intermediate_size_2 = moe->intermediate_size;
     if (e->train.micro_batch_size == 0) e->train.micro_batch_size = e->train.batch_size;
     return experiment_is_classifier(e) ? resolve_classifier(e, err) : MOE_OK;
 }
@@ -159,11 +253,46 @@ static moe_status check_moe_layers(const struct subject *s) {
     return MOE_OK;
 }
 
-static moe_status check_moe(const struct subject *s) {
+/* What each router's experts have to fit: tokens of a micro-batch and their capacity. */
+static moe_status check_experts(const struct subject *s, const char *experts_key, int32_t experts,
+                                int32_t active) {
     const struct moe_config *moe = &s->e->moe;
-    const struct train_config *t = &s->e->train;
+    const int64_t tokens = (int64_t)s->e->train.micro_batch_size * s->e->data.sequence_length;
+    refuse_if(tokens * experts > INT32_MAX, experts_key, "is too many for the tokens of",
+              "train.micro_batch_size", "lower train.micro_batch_size or data.sequence_length");
+    refuse_if(moe->capacity_factor > 0 &&
+                  floor((double)(tokens * active) / experts * moe->capacity_factor) < 1,
+              "moe.capacity_factor", "gives each expert less than one slot with", "train.micro_batch_size",
+              "raise the factor, or set 0 for dropless routing");
+    return MOE_OK;
+}
+
+/* Second group and generalist. */
+static moe_status check_moe_groups(const struct subject *s) {
+    const struct moe_config *moe = &s->e->moe;
+    const bool second = moe->num_experts_2 > 0;
+    refuse_if(!second && moe->num_active_experts_2 > 0, "moe.num_active_experts_2", "has no meaning with",
+              "moe.num_experts_2", "say how many experts the second group has, or remove it");
+    refuse_if(!second && moe->intermediate_size_2 > 0, "moe.intermediate_size_2", "has no meaning with",
+              "moe.num_experts_2", "say how many experts the second group has, or remove it");
+    refuse_if(second && moe->num_active_experts_2 < 1, "moe.num_active_experts_2", "is too small", NULL,
+              "use at least 1");
+    refuse_if(moe->num_active_experts_2 > moe->num_experts_2, "moe.num_active_experts_2", "is more than",
+              "moe.num_experts_2", "a token cannot use more experts than there are");
+    refuse_if(second && moe->num_shared_experts > 0, "moe.num_shared_experts", "is not available with",
+              "moe.num_experts_2", "use moe.generalist_size for an expert that every token uses");
+    refuse_if(moe->generalist_size > 0 && moe->num_shared_experts > 0, "moe.num_shared_experts",
+              "is not available with", "moe.generalist_size", "both are used by every token: keep one");
+    refuse_if(moe->aux_mean_over_layers && moe->lb_scope == LB_POOLED, "moe.aux_mean_over_layers",
+              "has no meaning with", "moe.lb_scope", "a pooled loss is one for all layers: remove it");
+    return second ? check_experts(s, "moe.num_experts_2", moe->num_experts_2, moe->num_active_experts_2)
+                  : MOE_OK;
+}
+
+static moe_status check_moe(const struct subject *s) {
+    moe_status status = MOE_OK;
+    const struct moe_config *moe = &s->e->moe;
     if (moe->num_layers == 0) return MOE_OK; /* a dense model does not read the other keys */
-    const int64_t tokens = (int64_t)t->micro_batch_size * s->e->data.sequence_length;
     refuse_if(moe->num_active_experts > moe->num_experts, "moe.num_active_experts", "is more than",
               "moe.num_experts", "a token cannot use more experts than there are");
     refuse_if(moe->intermediate_size < 1, "moe.intermediate_size", "is too small", NULL, "use at least 1");
@@ -172,18 +301,15 @@ static moe_status check_moe(const struct subject *s) {
     refuse_if(moe->temperature_epochs == 0 && moe->temperature_end != moe->temperature_start,
               "moe.temperature_end", "is never reached with", "moe.temperature_epochs",
               "set the epochs over which it moves, or equal temperatures");
-    refuse_if(moe->dense_epochs >= t->max_epochs, "moe.dense_epochs", "leaves no sparse epoch within",
-              "train.max_epochs",
+    refuse_if(moe->dense_epochs >= s->e->train.max_epochs, "moe.dense_epochs",
+              "leaves no sparse epoch within", "train.max_epochs",
               "lower it; for soft routing throughout set num_active_experts = num_experts");
-    refuse_if(tokens * moe->num_experts > INT32_MAX, "moe.num_experts", "is too many for the tokens of",
-              "train.micro_batch_size", "lower train.micro_batch_size or data.sequence_length");
     refuse_if(moe->capacity_factor < 0, "moe.capacity_factor", "is negative", NULL,
               "use 0 for dropless routing");
-    refuse_if(moe->capacity_factor > 0 && floor((double)(tokens * moe->num_active_experts) /
-                                                moe->num_experts * moe->capacity_factor) < 1,
-              "moe.capacity_factor", "gives each expert less than one slot with", "train.micro_batch_size",
-              "raise the factor, or set 0 for dropless routing");
-    return MOE_OK;
+    moe_try(check_experts(s, "moe.num_experts", moe->num_experts, moe->num_active_experts));
+    moe_try(check_moe_groups(s));
+out:
+    return status;
 }
 
 static moe_status check_classifier(const struct subject *s) {

@@ -129,12 +129,12 @@ int32_t learner_experts(const struct learner *l) {
 
 int32_t learner_experts_of(const struct learner *l, int32_t layer) {
     const bool groups = l->classifier != NULL && layer == LEVEL_GROUPS;
-    return groups ? l->e->classifier.net.groups : l->routing->experts;
+    return groups ? l->e->classifier.net.groups : routing_experts(l->routing, layer);
 }
 
 const int32_t *learner_layer_numbers(const struct learner *l) {
     static const int32_t levels[] = {LEVEL_EXPERTS, LEVEL_GROUPS};
-    return l->classifier != NULL ? levels : l->e->moe.layers;
+    return l->classifier != NULL ? levels : decoder_router_numbers(l->decoder);
 }
 
 void learner_set_gates(struct learner *l, double noise, double balance) {

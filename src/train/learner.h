@@ -52,7 +52,7 @@ int32_t learner_layers(const struct learner *l);
 int32_t learner_experts(const struct learner *l);
 /* Experts of one row. */
 int32_t learner_experts_of(const struct learner *l, int32_t layer);
-/* What each row is, [learner_layers()]: a decoder's layer (0-based), or a classifier's enum gate_level. */
+/* What each row is, [learner_layers()]: decoder_router_numbers(), or a classifier's enum gate_level. */
 const int32_t *learner_layer_numbers(const struct learner *l);
 
 /* Sets what a classifier's coming batches use: noise, and balance weights as a multiple of the

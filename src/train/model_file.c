@@ -180,7 +180,7 @@ moe_status model_file_read(const char *path, const struct experiment *e, struct 
         const struct param *p = &w->params.items[i];
         moe_try(read_tensor(file, p->name, p->rank, p->shape, w->values + p->offset, err));
     }
-    const int64_t cells[2] = {w->moe.num_layers, w->moe.num_experts};
+    const int64_t cells[2] = {moe_config_routers(&w->moe), moe_config_most_experts(&w->moe)};
     if (w->bias != NULL) moe_try(read_tensor(file, bias_name, 2, cells, w->bias, err));
 out:
     safetensors_close(file);
@@ -201,11 +201,12 @@ moe_status model_file_write(const char *path, const struct experiment *e, const 
         memcpy(tensors[count].shape, p->shape, sizeof p->shape);
     }
     if (w->bias != NULL) {
-        tensors[count++] = (struct safetensors_source){.name = bias_name,
-                                                       .dtype = SAFETENSORS_F32,
-                                                       .rank = 2,
-                                                       .shape = {w->moe.num_layers, w->moe.num_experts},
-                                                       .data = w->bias};
+        tensors[count++] = (struct safetensors_source){
+            .name = bias_name,
+            .dtype = SAFETENSORS_F32,
+            .rank = 2,
+            .shape = {moe_config_routers(&w->moe), moe_config_most_experts(&w->moe)},
+            .data = w->bias};
     }
     snprintf(step_text, sizeof step_text, "%lld", (long long)step);
     snprintf(temperature, sizeof temperature, "%a", (double)w->temperature);

@@ -58,8 +58,10 @@ moe_status optimizer_create(struct optimizer *o, const struct experiment *e, str
     o->spans = calloc(spans, sizeof *o->spans);
     o->squares = calloc(spans, sizeof *o->squares);
     o->span_cell = calloc(spans, sizeof *o->span_cell);
-    moe_check(o->segments != NULL && o->spans != NULL && o->squares != NULL && o->span_cell != NULL, err,
-              MOE_ENOMEM, "no memory for the optimizer's tables");
+    o->cell_squares = calloc((size_t)layers * (size_t)experts + 1, sizeof *o->cell_squares);
+    moe_check(o->segments != NULL && o->spans != NULL && o->squares != NULL && o->span_cell != NULL &&
+                  o->cell_squares != NULL,
+              err, MOE_ENOMEM, "no memory for the optimizer's tables");
     build_segments(o);
     build_spans(o);
 out:
@@ -72,6 +74,7 @@ void optimizer_free(struct optimizer *o) {
     free(o->spans);
     free(o->squares);
     free(o->span_cell);
+    free(o->cell_squares);
     memset(o, 0, sizeof *o);
 }
 
@@ -105,13 +108,12 @@ moe_status optimizer_norms(struct optimizer *o, int64_t step, struct gradient_no
         "Lower train.lr or set train.clip",
         (long long)step, find_bad_gradient(o));
     if (norms->expert == NULL) goto out;
-    for (size_t c = 0; c < cells; c++) {
-        double squares = 0;
-        for (int32_t i = 0; i < o->span_count; i++) {
-            if (o->span_cell[i] == (int32_t)c) squares += o->squares[i];
-        }
-        norms->expert[c] = (float)sqrt(squares);
+    memset(o->cell_squares, 0, cells * sizeof *o->cell_squares);
+    for (int32_t i = 0; i < o->span_count; i++) {
+        if (o->span_cell[i] >= 0) o->cell_squares[o->span_cell[i]] += o->squares[i];
     }
+    for (size_t c = 0; c < cells; c++)
+        norms->expert[c] = (float)sqrt(o->cell_squares[c]);
 out:
     return status;
 }

@@ -12,9 +12,10 @@ struct optimizer {
     struct params *params;
     struct adamw_segment *segments; /* neighbouring parameters with equal settings, merged */
     int32_t segment_count;
-    struct span *spans; /* every parameter; an expert tensor is one span per expert */
-    double *squares;    /* [span_count] */
-    int32_t *span_cell; /* [span_count] layer * E + expert, or -1 (shared), or -2 (router) */
+    struct span *spans;   /* every parameter; an expert tensor is one span per expert */
+    double *squares;      /* [span_count] */
+    int32_t *span_cell;   /* [span_count] layer * E + expert, or -1 (shared), or -2 (router) */
+    double *cell_squares; /* [layers, E] */
     int32_t span_count;
     int32_t experts, moe_layers;
 };

@@ -23,8 +23,7 @@ static void set_routing_controls(struct session *s, int64_t step, bool record) {
     r->with_select = moe->num_layers > 0 && (moe->lb_gamma > 0 || moe->expert_dropout > 0);
     r->with_hist = moe->num_layers > 0 && record;
     if (!r->with_select) return;
-    routing_select(r, s->dev, (float)moe->expert_dropout, moe->num_active_experts,
-                   experiment_random_seed(s->e), (uint32_t)step);
+    routing_select(r, s->dev, (float)moe->expert_dropout, experiment_random_seed(s->e), (uint32_t)step);
 }
 
 /* Adds a micro-batch to the step's loss. Means over rows weigh by the micro-batch's share of the step. */
@@ -283,7 +282,7 @@ moe_status session_evaluate(struct session *s, bool *out_stop, moe_err *err) {
     struct routing *routing = s->learner.routing;
     routing->with_hist = routing->layers > 0 && !experiment_is_classifier(s->e);
     routing->with_select = routing->with_select && s->e->moe.lb_gamma > 0;
-    if (routing->with_select) routing_select(routing, s->dev, 0.0f, 0, 0, 0);
+    if (routing->with_select) routing_select(routing, s->dev, 0.0f, 0, 0);
     moe_try(evaluate(&s->learner, &s->corpus, s->progress.step, s->progress.epoch, &s->batch, &s->eval_sums,
                      &evaluation, err));
     if (s->e->moe.bias_counts_eval) meter_load(s, &s->eval_sums);

@@ -61,7 +61,7 @@ static void set_selection_bias(struct layer *l) {
     memcpy(l->routing.host.bias, bias, (size_t)l->moe.set.experts * sizeof *bias);
     free(bias);
     l->routing.with_select = true;
-    routing_select(&l->routing, l->golden.dev, 0.0f, l->moe.set.top_k, 1, 1);
+    routing_select(&l->routing, l->golden.dev, 0.0f, 1, 1);
 }
 
 static void open_layer(struct layer *l, const char *file, const char *device, struct moe_settings settings) {
@@ -71,6 +71,9 @@ static void open_layer(struct layer *l, const char *file, const char *device, st
     settings.experts = (int32_t)golden_dim(&l->golden, "param", ROUTER, 0);
     settings.hidden = (int32_t)golden_dim(&l->golden, "x", NULL, 2);
     settings.intermediate = (int32_t)golden_dim(&l->golden, "param", PREFIX ".experts.fc2.weight", 2);
+    settings.shared *= settings.intermediate;
+    settings.shared_name = "shared";
+    settings.shared_scale = 1;
     assert_int_equal(moe_declare(&l->moe, &l->params, PREFIX, &settings, init, NULL), MOE_OK);
     assert_int_equal(params_allocate(&l->params, l->golden.dev, true, NULL), MOE_OK);
     assert_int_equal(routing_create(&l->routing, 1, settings.experts, NULL), MOE_OK);
@@ -135,7 +138,7 @@ static void run_case(const char *file, const char *device, const char *case_name
     char title[64];
     snprintf(title, sizeof title, "%s %s", file, case_name);
     open_layer(&l, file, device, settings);
-    moe_forward(&l.moe, &l.pass, &l.routing, l.y, l.x);
+    moe_forward(&l.moe, &l.pass, &l.routing, l.y, l.x, false);
     golden_expect_ints(&l.golden, case_name, "index", l.moe.index);
     golden_expect_ints(&l.golden, case_name, "load", l.routing.load);
     golden_expect(&l.golden, case_name, "weight", l.moe.weight, LIMIT_FORWARD);
@@ -222,6 +225,7 @@ static void open_routers(struct routers *r, const char *device, int32_t top_k) {
     struct nn_memory memory = {
         .kept = arena_measure(), .scratch = arena_measure(), .act_size = sizeof(float)};
     assert_int_equal(routing_create(&r->routing, BALANCE_LAYERS, (int32_t)experts, NULL), MOE_OK);
+    r->routing.group[0].top_k = top_k;
     routing_plan(&r->routing, &memory);
     const size_t kept = memory.kept.peak;
     assert_int_equal(g->ops->alloc(g->dev, kept, &r->kept, NULL), MOE_OK);
@@ -243,9 +247,7 @@ static void route_all_layers(struct routers *r) {
 /* The balance loss in transformers' scale: there f_e is a share of tokens and adds up to K, here of slots. */
 static double balance(struct routers *r, bool pooled, bool backward) {
     const struct balance_settings settings = {.lb_coeff = (float)r->shape.top_k, .pooled = pooled};
-    return routing_balance(&r->routing, r->golden.dev, &settings, r->shape.rows, r->shape.top_k, 1.0,
-                           backward)
-        .aux;
+    return routing_balance(&r->routing, r->golden.dev, &settings, r->shape.rows, 1.0, backward).aux;
 }
 
 static void run_balance(const char *device, const char *case_name, int32_t top_k) {

@@ -108,7 +108,7 @@ static void set_selection_bias(struct fixture *f) {
         free(bias);
     }
     routing->with_select = true;
-    routing_select(routing, f->golden.dev, 0.0f, f->moe.num_active_experts, 1, 1);
+    routing_select(routing, f->golden.dev, 0.0f, 1, 1);
 }
 
 static void open_fixture(struct fixture *f, const char *name, const char *device) {
@@ -157,7 +157,7 @@ static void train_batch(struct fixture *f) {
 
 static void check_routing(struct fixture *f) {
     for (int32_t i = 0; i < f->moe.num_layers; i++) {
-        const struct moe *moe = &f->decoder->parts.blocks[f->moe.layers[i]].moe;
+        const struct moe *moe = &f->decoder->parts.blocks[f->moe.layers[i]].moe[0];
         char number_of_layer[16];
         snprintf(number_of_layer, sizeof number_of_layer, "%d", i);
         golden_expect_ints(&f->golden, "index", number_of_layer, moe->index);

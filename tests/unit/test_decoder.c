@@ -354,7 +354,7 @@ static void experts_that_sit_out_get_no_token(void **state) {
     routing->with_select = true;
     for (uint32_t step = 0; step < 20; step++) {
         int here = 0;
-        routing_select(routing, s.dev, 0.9f, 2, 1, step);
+        routing_select(routing, s.dev, 0.9f, 1, step);
         train_once(&s, &batch);
         for (int e = 0; e < 4; e++) {
             if (!isinf(routing->host.select[e])) continue;

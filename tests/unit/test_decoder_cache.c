@@ -79,7 +79,7 @@ static void set_selection_bias(struct subject *s) {
     for (int32_t i = 0; i < r->layers * r->experts; i++)
         r->host.bias[i] = 2.0f * rng_uniform(key, (uint64_t)i) - 1.0f;
     r->with_select = true;
-    routing_select(r, s->dev, 0.0f, 0, 0, 0);
+    routing_select(r, s->dev, 0.0f, 0, 0);
 }
 
 static void subject_open(struct subject *s, const char *device, int threads, const struct shape *shape,
