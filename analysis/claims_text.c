@@ -208,6 +208,7 @@ moe_status claims_print_json(const struct claim_results *all, const char *protoc
                 json_pack("{s:s, s:s, s:s, s:s, s:[]}", "id", claim->id, "kind", claim_kind_word(claim->kind),
                           "place", claim->place, "statement", claim->statement, "results");
             moe_check(o != NULL, err, MOE_ENOMEM, "claims: no memory");
+            if (claim->presumes != NULL) json_object_set(o, "presumes", (json_t *)claim->presumes);
             results = json_object_get(o, "results");
             json_array_append_new(claims, o);
         }

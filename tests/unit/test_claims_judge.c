@@ -170,6 +170,7 @@ static void test_listings(void **state) {
     assert_non_null(root_object);
     const json_t *claims = json_object_get(root_object, "claims");
     assert_int_equal(json_array_size(claims), 25); /* A-15 has no corrected result */
+    assert_int_equal(json_array_size(json_object_get(json_array_get(claims, 19), "presumes")), 3); /* */
     const json_t *one = json_array_get(json_object_get(json_array_get(claims, 0), "results"), 0);
     assert_string_equal(json_string_value(json_object_get(one, "verdict")), "contradicted");
     assert_true(fabs(json_real_value(json_object_get(one, "effect")) -

@@ -217,6 +217,10 @@ static void test_series(void **state) {
     ok(series_of_run(list, file, "tokens_per_second", &s, NULL));
     near(s.y[1], 4.0 * 4096.0 / (seconds[4] + seconds[5] + seconds[6] + seconds[7]), 1e-9);
     series_free(&s);
+    double median = 0.0;
+    ok(measure_of_run(list, file, "median_step_seconds", &median, NULL));
+    stats_sort(seconds, 24);
+    near(median, (seconds[11] + seconds[12]) / 2.0, 1e-12);
     free(seconds);
 
     int32_t load[FIXTURE_EXPERTS];
