@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "core/config.h"
 #include "device/backend.h"
+#include "device/module.h"
 #include "train/experiment.h"
 #include "train/run_facts.h"
 
@@ -25,6 +26,17 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
+/* What --device takes here, and what was found of CUDA or why nothing was. */
+static void print_devices(void) {
+    const struct device_module *module = NULL;
+    char text[DEVICE_MODULE_TEXT];
+    moe_err none = {0};
+    const bool cuda = device_module_find(&module, &none) == MOE_OK && module->describe(text, &none) == MOE_OK;
+    printf("%-14s cpu, %sreference (slow, the oracle of the tests)\n", "devices",
+           cuda ? "cuda, cuda:fp32, " : "");
+    printf("%-14s %s\n", "cuda", cuda ? text : none.message);
+}
+
 static moe_status print_machine(moe_err *err) {
     moe_status status = MOE_OK;
     struct device *dev = NULL;
@@ -37,7 +49,7 @@ static moe_status print_machine(moe_err *err) {
         if (strcmp(facts.items[i].name, "start") == 0) continue;
         printf("%-14s %s\n", facts.items[i].name, facts.items[i].value);
     }
-    printf("%-14s %s\n", "devices", "cpu, reference (slow, the oracle of the tests)");
+    print_devices();
     printf("%-14s %s\n", "suites", cli_suites_dir());
 out:
     device_close(dev);

@@ -33,7 +33,7 @@ static const struct argp_option options[] = {
     {"plan", KEY_PLAN, NULL, 0, "print each run's parameters, FLOPs, memory and time; train nothing", 0},
     {"data-dir", KEY_DATA_DIR, "DIR", 0, "where data sets lie (default: $MOE_DATA_DIR, else data)", 0},
     {"runs-dir", KEY_RUNS_DIR, "DIR", 0, "where runs go (default: runs)", 0},
-    {"device", KEY_DEVICE, "NAME", 0, "cpu (default)", 0},
+    {"device", KEY_DEVICE, "NAME", 0, "cpu (default), cuda or cuda:fp32", 0},
     {"set", KEY_SET, "KEY=VALUE", 0, "override one configuration key in every run; may be repeated", 0},
     {0},
 };

@@ -21,7 +21,7 @@
 #ifndef DEVICE_BACKEND_H
 #define DEVICE_BACKEND_H
 
-#include "core/rng.h"
+#include "core/rng_key.h"
 #include "core/status.h"
 
 typedef void act_t;
@@ -165,7 +165,7 @@ struct span {
 };
 
 struct backend {
-    const char *name; /* "cpu", "reference", "cuda" */
+    const char *name; /* "cpu", "reference", "cuda" (bf16), "cuda:fp32" */
     size_t act_size;  /* bytes of one act_t element */
     bool host_memory; /* device pointers may be read by the host after synchronize() */
 
@@ -394,7 +394,7 @@ struct device {
     struct device_options options;
 };
 
-/* Opens a device by name ("cpu", "reference", "cuda"). MOE_ENOTFOUND for an unknown name, MOE_ENOTSUP if this
+/* Opens a device by the name of its backend. MOE_ENOTFOUND for an unknown name, MOE_ENOTSUP if this
  * build or machine has none. Close with device_close(NULL is allowed). */
 moe_status device_open(const char *name, const struct device_options *options, struct device **out_device,
                        moe_err *err);

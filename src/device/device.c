@@ -1,23 +1,47 @@
 #include <string.h>
 
 #include "device/backend.h"
+#include "device/module.h"
 
 struct backend_entry {
     const char *name;
-    moe_status (*open)(const struct device_options *options, struct device **out_device, moe_err *err);
+    moe_status (*open)(const char *name, const struct device_options *options, struct device **out_device,
+                       moe_err *err);
     void (*close)(struct device *dev);
 };
 
-static moe_status open_cuda(const struct device_options *options, struct device **out_device, moe_err *err) {
-    (void)options;
-    (void)out_device;
-    return moe_fail(err, MOE_ENOTSUP, "device cuda: this build has no CUDA backend; use --device cpu");
+static moe_status open_cpu(const char *name, const struct device_options *options, struct device **out_device,
+                           moe_err *err) {
+    (void)name;
+    return device_open_cpu(options, out_device, err);
+}
+
+static moe_status open_reference(const char *name, const struct device_options *options,
+                                 struct device **out_device, moe_err *err) {
+    (void)name;
+    return device_open_reference(options, out_device, err);
+}
+
+static moe_status open_module(const char *name, const struct device_options *options,
+                              struct device **out_device, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct device_module *module = NULL;
+    moe_try(device_module_find(&module, err));
+    moe_try(module->open(name, options, out_device, err));
+out:
+    return status;
+}
+
+static void close_module(struct device *dev) {
+    const struct device_module *module = NULL;
+    if (device_module_find(&module, NULL) == MOE_OK) module->close(dev);
 }
 
 static const struct backend_entry backends[] = {
-    {"cpu", device_open_cpu, device_close_cpu},
-    {"reference", device_open_reference, device_close_reference},
-    {"cuda", open_cuda, NULL},
+    {"cpu", open_cpu, device_close_cpu},
+    {"reference", open_reference, device_close_reference},
+    {"cuda", open_module, close_module},
+    {"cuda:fp32", open_module, close_module},
 };
 
 static const struct backend_entry *find_backend(const char *name) {
@@ -32,8 +56,8 @@ moe_status device_open(const char *name, const struct device_options *options, s
     moe_status status = MOE_OK;
     const struct backend_entry *entry = find_backend(name);
     moe_check(entry != NULL, err, MOE_ENOTFOUND,
-              "device %s: unknown; the devices are cpu, cuda and reference", name);
-    moe_try(entry->open(options, out_device, err));
+              "device %s: unknown; the devices are cpu, cuda, cuda:fp32 and reference", name);
+    moe_try(entry->open(name, options, out_device, err));
 out:
     return status;
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/rng.h"
+
 static size_t cells(const struct routing *r) {
     return (size_t)r->layers * (size_t)r->experts;
 }

@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/parallel.h"
+#include "core/rng.h"
 #include "device/cpu/calibrate.h"
 #include "model/decoder.h"
 #include "record/routing_stats.h"

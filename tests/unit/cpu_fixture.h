@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "core/rng.h"
 #include "device/backend.h"
 
 static inline struct device *open_cpu_vocab(int threads, int32_t max_vocab) {

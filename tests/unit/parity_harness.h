@@ -25,6 +25,7 @@
 
 #include <cmocka.h>
 
+#include "core/rng.h"
 #include "device/backend.h"
 
 #define PARITY_SLOTS        16

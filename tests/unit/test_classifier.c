@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "core/rng.h"
 #include "model/classifier.h"
 
 enum { INPUT = 40, HIDDEN = 12, CLASSES = 5, BATCH = 48 };

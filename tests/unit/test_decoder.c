@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "core/rng.h"
 #include "model/decoder.h"
 
 enum { VOCAB = 61, HIDDEN = 24, FFN = 40, LAYERS = 3, HEADS = 4, SEQ = 12, BATCH = 6, ROWS = SEQ * BATCH };

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "core/rng.h"
 #include "model/decoder_cache.h"
 
 enum { VOCAB = 67, SEQ = 40, PROMPT = 17, MOST_EXPERTS = 8 };

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "core/rng.h"
 #include "device/backend.h"
 
 static int open_device(void **state) {

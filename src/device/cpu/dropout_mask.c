@@ -6,6 +6,8 @@
 #include <immintrin.h>
 #endif
 
+#include "core/rng.h"
+
 /* One block of Philox gives eight 16-bit words, hence eight factors. */
 enum { WORDS_PER_BLOCK = 8, GROUP_BLOCKS = 4, GROUPS = 2, BATCH = WORDS_PER_BLOCK * GROUP_BLOCKS * GROUPS };
 

@@ -1,0 +1,169 @@
+/* backend.cu - the table, opening and closing, and the one function that the module exports. */
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "cuda/blas.cuh"
+#include "cuda/cuda_operations.cuh"
+#include "cuda/memory.cuh"
+
+/* Both backends are the same functions: they look at the device's type of activations. */
+static constexpr struct backend make_table(const char *name, size_t act_size) {
+    return {
+        .name = name,
+        .act_size = act_size,
+        .host_memory = false,
+        .alloc = cuda_alloc,
+        .release = cuda_release,
+        .upload = cuda_upload,
+        .download = cuda_download,
+        .copy = cuda_copy,
+        .zero = cuda_zero,
+        .synchronize = cuda_synchronize,
+        .linear_forward = NULL,
+        .linear_backward = NULL,
+        .grouped_linear_forward = NULL,
+        .grouped_linear_backward = NULL,
+        .embedding_forward = NULL,
+        .embedding_backward = NULL,
+        .norm_forward = NULL,
+        .norm_backward = NULL,
+        .attention_forward = NULL,
+        .attention_backward = NULL,
+        .attention_decode = NULL,
+        .rope = NULL,
+        .activation_forward = NULL,
+        .activation_backward = NULL,
+        .dropout = NULL,
+        .residual_dropout = NULL,
+        .add_scaled = NULL,
+        .head_loss = NULL,
+        .sum = NULL,
+        .find_nonfinite = NULL,
+        .router_forward = NULL,
+        .router_backward = NULL,
+        .route = NULL,
+        .gather = NULL,
+        .gather_backward = NULL,
+        .combine = NULL,
+        .combine_backward = NULL,
+        .sequence_histogram = NULL,
+        .gate_forward = NULL,
+        .gate_backward = NULL,
+        .softmax_forward = NULL,
+        .softmax_backward = NULL,
+        .mixture_loss = NULL,
+        .sum_squares = NULL,
+        .adamw = NULL,
+    };
+}
+
+static constexpr struct backend bf16_backend = make_table("cuda", sizeof(bf16));
+static constexpr struct backend fp32_backend = make_table("cuda:fp32", sizeof(float));
+
+/* What the operations ask for, one entry an operation that needs scratch. */
+static size_t (*const scratch_needs[])(const struct device_options *options) = {
+    NULL,
+};
+
+static size_t largest_scratch(const struct device_options *options) {
+    size_t bytes = 256;
+    for (int i = 0; scratch_needs[i] != NULL; i++) {
+        const size_t need = scratch_needs[i](options);
+        if (need > bytes) bytes = need;
+    }
+    return bytes;
+}
+
+static void close_device(struct device *base) {
+    struct cuda_device *dev = cuda_device_of(base);
+    if (dev == NULL) return;
+    if (dev->stream != NULL) cudaStreamSynchronize(dev->stream);
+    blas_close(dev->blas);
+    staging_close(dev->staging);
+    cudaFree(dev->scratch);
+    if (dev->stream != NULL) cudaStreamDestroy(dev->stream);
+    free(dev);
+}
+
+/* Everything that lasts as long as the device. */
+static moe_status open_parts(struct cuda_device *dev, moe_err *err) {
+    moe_status status = MOE_OK;
+    cudaError_t result = cudaStreamCreateWithFlags(&dev->stream, cudaStreamNonBlocking);
+    moe_check(result == cudaSuccess, err, MOE_ENOTSUP, "cuda: no stream: %s", cudaGetErrorString(result));
+    result = cudaDeviceGetAttribute(&dev->processors, cudaDevAttrMultiProcessorCount, 0);
+    moe_check(result == cudaSuccess, err, MOE_ENOTSUP, "cuda: no attributes: %s", cudaGetErrorString(result));
+    dev->scratch_bytes = largest_scratch(&dev->base.options);
+    result = cudaMalloc(&dev->scratch, dev->scratch_bytes);
+    moe_check(result == cudaSuccess, err, MOE_ENOMEM, "cuda: no %zu bytes of GPU memory for scratch: %s",
+              dev->scratch_bytes, cudaGetErrorString(result));
+    moe_try(staging_open(&dev->staging, err));
+    moe_try(blas_open(&dev->blas, dev->stream, err));
+out:
+    return status;
+}
+
+static moe_status find_gpu(moe_err *err) {
+    moe_status status = MOE_OK;
+    int count = 0, driver = 0;
+    cudaDriverGetVersion(&driver);
+    moe_check(driver > 0, err, MOE_ENOTSUP,
+              "cuda: no NVIDIA driver answers on this machine; use --device cpu");
+    {
+        const cudaError_t result = cudaGetDeviceCount(&count);
+        moe_check(result == cudaSuccess && count > 0, err, MOE_ENOTSUP, "cuda: no GPU: %s; use --device cpu",
+                  result == cudaSuccess ? "the driver knows none" : cudaGetErrorString(result));
+    }
+out:
+    return status;
+}
+
+static moe_status open_device(const char *name, const struct device_options *options,
+                              struct device **out_device, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct cuda_device *dev = NULL;
+    moe_try(find_gpu(err));
+    moe_check(options->max_rows >= 0 && options->max_vocab >= 0 && options->max_seq >= 0 &&
+                  options->max_width >= 0 && options->threads >= 0,
+              err, MOE_EARG, "cuda: negative size or thread count");
+    dev = static_cast<struct cuda_device *>(calloc(1, sizeof *dev));
+    moe_check(dev != NULL, err, MOE_ENOMEM, "cuda: no memory for the device");
+    dev->is_bf16 = strcmp(name, bf16_backend.name) == 0;
+    dev->base.ops = dev->is_bf16 ? &bf16_backend : &fp32_backend;
+    dev->base.options = *options;
+    if (dev->base.options.threads == 0) dev->base.options.threads = 1;
+    moe_try(open_parts(dev, err));
+    *out_device = &dev->base;
+    dev = NULL;
+out:
+    if (dev != NULL) close_device(&dev->base);
+    return status;
+}
+
+static moe_status describe(char text[DEVICE_MODULE_TEXT], moe_err *err) {
+    moe_status status = MOE_OK;
+    int driver = 0, runtime = 0;
+    cudaDeviceProp gpu;
+    moe_try(find_gpu(err));
+    moe_check(cudaGetDeviceProperties(&gpu, 0) == cudaSuccess, err, MOE_ENOTSUP,
+              "cuda: the GPU does not answer");
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    snprintf(text, DEVICE_MODULE_TEXT, "%.200s, %.1f GiB, compute capability %d.%d, driver %d.%d, CUDA %d.%d",
+             gpu.name, static_cast<double>(gpu.totalGlobalMem) * 0x1p-30, gpu.major, gpu.minor, driver / 1000,
+             driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+out:
+    return status;
+}
+
+static const struct device_module cuda_module = {
+    .version = DEVICE_MODULE_VERSION,
+    .table_bytes = sizeof(struct backend),
+    .open = open_device,
+    .close = close_device,
+    .describe = describe,
+};
+
+extern "C" __attribute__((visibility("default"))) const struct device_module *moe_device_module(void) {
+    return &cuda_module;
+}
