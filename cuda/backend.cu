@@ -20,10 +20,10 @@ static constexpr struct backend make_table(const char *name, size_t act_size) {
         .copy = cuda_copy,
         .zero = cuda_zero,
         .synchronize = cuda_synchronize,
-        .linear_forward = NULL,
-        .linear_backward = NULL,
-        .grouped_linear_forward = NULL,
-        .grouped_linear_backward = NULL,
+        .linear_forward = cuda_linear_forward,
+        .linear_backward = cuda_linear_backward,
+        .grouped_linear_forward = cuda_grouped_linear_forward,
+        .grouped_linear_backward = cuda_grouped_linear_backward,
         .embedding_forward = NULL,
         .embedding_backward = NULL,
         .norm_forward = NULL,
@@ -31,7 +31,7 @@ static constexpr struct backend make_table(const char *name, size_t act_size) {
         .attention_forward = NULL,
         .attention_backward = NULL,
         .attention_decode = NULL,
-        .rope = NULL,
+        .rope = cuda_rope,
         .activation_forward = NULL,
         .activation_backward = NULL,
         .dropout = NULL,
@@ -63,6 +63,7 @@ static constexpr struct backend fp32_backend = make_table("cuda:fp32", sizeof(fl
 
 /* What the operations ask for, one entry an operation that needs scratch. */
 static size_t (*const scratch_needs[])(const struct device_options *options) = {
+    cuda_linear_scratch,
     NULL,
 };
 

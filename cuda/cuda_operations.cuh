@@ -18,6 +18,7 @@ void cuda_linear_forward(struct device *dev, act_t *y, const act_t *x, const act
 void cuda_linear_backward(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,
                           const act_t *x, const act_t *w, int64_t rows, int32_t in, int32_t out,
                           bool accumulate_dx);
+size_t cuda_linear_scratch(const struct device_options *options);
 void cuda_grouped_linear_forward(struct device *dev, act_t *y, const act_t *x, const act_t *w,
                                  const act_t *bias, const int32_t *offsets, int32_t experts, int64_t max_rows,
                                  int32_t in, int32_t out);

@@ -34,7 +34,8 @@
 #define PARITY_FENCE        0x5a /* what guards hold */
 #define PARITY_POISON       0xff /* bytes of an unwritten float: a NaN */
 #define PARITY_UNSET        0xa5 /* bytes of an unwritten integer */
-#define PARITY_BF16         2e-2 /* limit where activations have 8 bits of mantissa */
+#define PARITY_BF16         1e-2 /* limit where activations have 8 bits of mantissa */
+#define PARITY_GPU          1e-5 /* least limit of a GPU in float: its sums have other orders */
 #define PARITY_SIDES        4    /* reference; tested with one thread; with three; with three again */
 #define PARITY_COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
@@ -329,7 +330,8 @@ static inline bool parity_poisoned(float x) {
 }
 
 static inline double parity_limit(const struct parity *t) {
-    return t->one->ops->act_size == 2 && t->limit < PARITY_BF16 ? PARITY_BF16 : t->limit;
+    if (t->one->ops->act_size == 2) return fmax(t->limit, PARITY_BF16);
+    return !t->one->ops->host_memory && t->limit > 0 ? fmax(t->limit, PARITY_GPU) : t->limit;
 }
 
 /* Largest difference over largest reference value (or the slot's floor). */
