@@ -6,11 +6,12 @@
 #include "cuda/cuda_operations.cuh"
 #include "cuda/tile.cuh"
 
-#define BLOCK   128                                    /* rows and columns of c that a block computes */
-#define DEPTH   32                                     /* of the inner dimension at a time */
-#define THREADS 256                                    /* 2 x 4 warps of 64 x 32 */
-#define LANES   (BLOCK * DEPTH / TILE_CHUNK / THREADS) /* chunks of an operand that a thread moves at a time \
-                                                        */
+#define BLOCK   128 /* rows and columns of c that a block computes */
+#define DEPTH   32  /* of the inner dimension at a time */
+#define THREADS 256 /* 2 x 4 warps of 64 x 32 */
+
+/* Chunks of an operand that a thread moves at a time. */
+#define LANES (BLOCK * DEPTH / TILE_CHUNK / THREADS)
 
 /* One operand of a product: element (i, k), i along c, at x[i * stride + k], or at x[k * stride + i] if
  * `turned`. */

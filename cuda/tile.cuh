@@ -70,8 +70,9 @@ static __device__ inline void tile_multiply(struct tile_c &c, const struct tile_
                  : "r"(a.v[0]), "r"(a.v[1]), "r"(a.v[2]), "r"(a.v[3]), "r"(b.v[0]), "r"(b.v[1]));
 }
 
-static __device__ inline void tile_multiply(struct tile_c &c, const struct tile_a<float> &a,
-                                            const struct tile_b<float> &b) {
+/* Not inlined: its 128 instructions would fill the kernels, and the compiler's time. */
+static inline __device__ __noinline__ struct tile_c
+tile_multiply_float(struct tile_c c, struct tile_a<float> a, struct tile_b<float> b) {
     const int quad = tile_lane() / 4 * 4, column = tile_lane() % 4 * 8;
 #pragma unroll
     for (int k = 0; k < 16; k++) {
@@ -85,6 +86,12 @@ static __device__ inline void tile_multiply(struct tile_c &c, const struct tile_
         c.v[2] = fmaf(below, left, c.v[2]);
         c.v[3] = fmaf(below, right, c.v[3]);
     }
+    return c;
+}
+
+static __device__ inline void tile_multiply(struct tile_c &c, const struct tile_a<float> &a,
+                                            const struct tile_b<float> &b) {
+    c = tile_multiply_float(c, a, b);
 }
 #endif
 
