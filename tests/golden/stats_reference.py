@@ -6,7 +6,7 @@
 """
 import numpy
 import scipy
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 assert scipy.__version__ == "1.17.1", scipy.__version__
 assert numpy.__version__ == "2.4.6", numpy.__version__
@@ -72,5 +72,21 @@ t = stats.t.ppf(0.975, len(X) - 2)
 rows("ref_fit", 8, [(fit.slope, fit.slope - t * fit.stderr, fit.slope + t * fit.stderr, fit.intercept,
                      fit.intercept - t * fit.intercept_stderr, fit.intercept + t * fit.intercept_stderr,
                      fit.rvalue ** 2, fit.pvalue)])
+# A parabola through seven positions with two values each, and where its minimum lies.
+GRID = [-6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0] * 2
+LOSS = [5.91, 5.84, 5.80, 5.79, 5.81, 5.86, 5.95, 5.93, 5.85, 5.79, 5.77, 5.82, 5.88, 5.94]
+array("ref_grid", GRID)
+array("ref_loss", LOSS)
+c, b, a = numpy.polyfit(GRID, LOSS, 2)
+bounded = optimize.minimize_scalar(lambda x: a + b * x + c * x * x, bounds=(-6.0, 0.0), method="bounded",
+                                   options={"xatol": 1e-12})
+rows("ref_parabola", 5, [(a, b, c, -b / (2 * c), a - b * b / (4 * c))])
+number("ref_parabola_minimum", bounded.x)
+# Standard error of the minimum's place by the delta method, to which a bootstrap's interval comes close.
+design = numpy.vander(GRID, 3)
+residuals = numpy.array(LOSS) - design @ (c, b, a)
+covariance = residuals @ residuals / (len(GRID) - 3) * numpy.linalg.inv(design.T @ design)
+gradient = numpy.array([b / (2 * c * c), -1 / (2 * c), 0.0])
+number("ref_parabola_error", numpy.sqrt(gradient @ covariance @ gradient))
 array("ref_quantiles", numpy.quantile(sorted(Y), [0.0, 0.025, 0.5, 0.8, 1.0]))
 print("\n#endif")
