@@ -6,6 +6,7 @@
 
 #include "analysis/figures/source_a.h"
 #include "analysis/figures/source_b.h"
+#include "analysis/figures/source_c.h"
 #include "analysis/figures/source_d.h"
 #include "analysis/gif_out.h"
 #include "analysis/png_out.h"
@@ -21,6 +22,7 @@ const struct figure *figure_at(int32_t index) {
         int32_t count;
     } sources[] = {{source_a_figures, source_a_figure_count},
                    {source_b_figures, source_b_figure_count},
+                   {source_c_figures, source_c_figure_count},
                    {source_d_figures, source_d_figure_count}};
     int32_t rest = index;
     for (size_t s = 0; rest >= 0 && s < sizeof sources / sizeof sources[0]; s++) {

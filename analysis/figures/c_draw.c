@@ -1,0 +1,275 @@
+/* A figure of charts: rows of protocols and sizes, columns of charts or of values. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/figures/source_c.h"
+#include "analysis/style.h"
+
+#define MAX_COLUMNS 4
+
+/* What all panels of a chart share. */
+struct sheet_of_chart {
+    const struct c_chart *chart;
+    struct c_list x, lines;
+    char names[C_VALUES][24];
+    const char *labels[C_VALUES];
+};
+
+struct drawing {
+    struct slicing_grid grid;
+    const struct c_figure *figure;
+    struct c_row rows[C_ROWS];
+    int32_t num_rows, num_columns;
+    struct c_list columns; /* values, if there is a column axis */
+    struct sheet_of_chart sheets[MAX_COLUMNS];
+    struct plot *plot;
+};
+
+static bool has_column_axis(const struct c_figure *figure) {
+    return figure->column != C_NONE;
+}
+
+/* Of many columns the first, the last, and some between. */
+static void thin(struct c_list *list) {
+    if (list->n <= MAX_COLUMNS) return;
+    struct c_list few = {.n = MAX_COLUMNS, .left_out = list->left_out + list->n - MAX_COLUMNS};
+    for (int32_t i = 0; i < MAX_COLUMNS; i++)
+        few.items[i] = list->items[i * (list->n - 1) / (MAX_COLUMNS - 1)];
+    *list = few;
+}
+
+static void find_columns(struct drawing *d) {
+    const struct c_figure *f = d->figure;
+    d->num_columns = f->num_charts;
+    if (!has_column_axis(f)) return;
+    for (int32_t r = 0; r < d->num_rows; r++) {
+        const struct slicing_choice c =
+            c_choice(&d->grid, &d->rows[r], f->charts, f->column, f->column_split);
+        c_collect(&d->grid, &c, f->column, f->column_split, f->charts->varied, &d->columns);
+    }
+    thin(&d->columns);
+    d->num_columns = d->columns.n > 0 ? d->columns.n : 1;
+}
+
+/* Different places in a panel's charts. */
+static int32_t count_places(const struct drawing *d, const struct c_row *row) {
+    const struct c_figure *f = d->figure;
+    int32_t places = 0;
+    for (int32_t i = 0; i < f->num_charts; i++) {
+        const struct c_chart *chart = &f->charts[i];
+        const struct slicing_choice c = c_choice(&d->grid, row, chart, f->column, f->column_split);
+        struct c_list varied = {0}, at = {0};
+        const enum slicing_axis second = f->column == AXIS_SPARSITY ? AXIS_GRANULARITY : AXIS_SPARSITY;
+        if (chart->varied != C_NONE)
+            c_collect(&d->grid, &c, chart->line, chart->split, chart->varied, &varied);
+        if (chart->varied != C_NONE && varied.n == 0) continue;
+        c_collect(&d->grid, &c, chart->line, second, C_NONE, &at);
+        places = at.n > places ? at.n : places;
+    }
+    return places;
+}
+
+/* Leaves the rows that have more than one point to show; where none has, all. With a column for each number
+ * of tokens, rows do not differ in them. */
+static void choose_rows(struct drawing *d) {
+    struct c_row kept[C_ROWS];
+    int32_t n = 0;
+    for (int32_t r = 0; r < d->num_rows; r++) {
+        struct c_row row = d->rows[r];
+        if (d->figure->column == AXIS_TOKENS) {
+            row.tokens = NAN;
+            row.name[0] = '\0';
+            if (n > 0 && kept[n - 1].protocol == row.protocol && kept[n - 1].width == row.width) continue;
+        }
+        if (count_places(d, &row) > 1) kept[n++] = row;
+    }
+    if (n == 0) return;
+    memcpy(d->rows, kept, (size_t)n * sizeof kept[0]);
+    d->num_rows = n;
+}
+
+/* The choice of a panel: with the column's value where there is one. */
+static struct slicing_choice panel_choice(const struct drawing *d, int32_t row, int32_t column) {
+    const struct c_figure *f = d->figure;
+    const struct c_chart *chart = has_column_axis(f) ? f->charts : &f->charts[column];
+    struct slicing_choice c = c_choice(&d->grid, &d->rows[row], chart, f->column, f->column_split);
+    if (!has_column_axis(f) || d->columns.n == 0) return c;
+    c.at[f->column] = d->columns.items[column].a;
+    c.free &= ~(1u << f->column);
+    if (f->column_split == C_NONE) return c;
+    c.at[f->column_split] = d->columns.items[column].b;
+    c.free &= ~(1u << f->column_split);
+    return c;
+}
+
+/* Values of x and lines that any panel of the chart has. */
+static void find_values(struct drawing *d, int32_t column) {
+    struct sheet_of_chart *s = &d->sheets[has_column_axis(d->figure) ? 0 : column];
+    for (int32_t r = 0; r < d->num_rows; r++) {
+        const struct slicing_choice c = panel_choice(d, r, column);
+        const enum slicing_axis varied = has_column_axis(d->figure) ? C_NONE : s->chart->varied;
+        c_collect(&d->grid, &c, s->chart->x, C_NONE, C_NONE, &s->x);
+        if (varied == C_NONE || s->chart->split != C_NONE || s->chart->line == varied)
+            c_collect(&d->grid, &c, s->chart->line, s->chart->split, C_NONE, &s->lines);
+        else
+            c_collect(&d->grid, &c, s->chart->line, s->chart->split, varied, &s->lines);
+    }
+    for (int32_t i = 0; i < s->x.n; i++) {
+        slicing_fraction(s->x.items[i].a, s->names[i], sizeof s->names[i]);
+        const bool crowded = s->x.n > (d->num_columns > 3 ? 4 : 7);
+        s->labels[i] = crowded && i % 2 != 0 ? "" : s->names[i];
+    }
+}
+
+static void set_panel(struct drawing *d, int32_t row, int32_t column) {
+    const struct c_figure *f = d->figure;
+    const struct sheet_of_chart *s = &d->sheets[has_column_axis(f) ? 0 : column];
+    char value[64] = "";
+    if (has_column_axis(f) && d->columns.n > 0)
+        c_label(f->column, f->column_split, &d->columns.items[column], value, sizeof value);
+    struct plot_panel_spec spec = {.title = has_column_axis(f) && value[0] != '\0' ? value : s->chart->title,
+                                   .position = plot_axis_auto(),
+                                   .value = plot_axis_auto()};
+    spec.position.label = slicing_axis_titles[s->chart->x];
+    spec.position.names = s->labels;
+    spec.position.num_names = s->x.n;
+    const struct c_chart *left = column == 0 ? NULL : has_column_axis(f) ? s->chart : &f->charts[column - 1];
+    const bool again =
+        left != NULL && left->number == s->chart->number && left->minus_dense == s->chart->minus_dense;
+    spec.value.label = again                   ? NULL
+                       : s->chart->minus_dense ? "minus dense (nats per token)"
+                                               : slicing_number_labels[s->chart->number];
+    spec.value.room = true;
+    plot_set_panel(d->plot, row * d->num_columns + column, &spec);
+}
+
+static moe_status draw_line(struct drawing *d, int32_t panel, const struct sheet_of_chart *s,
+                            struct slicing_choice c, int32_t line, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct c_pair *pair = &s->lines.items[line];
+    double at[C_VALUES], value[C_VALUES], low[C_VALUES], high[C_VALUES];
+    int32_t n = 0;
+    c.at[s->chart->line] = pair->a;
+    c.free &= ~(1u << s->chart->line);
+    if (s->chart->split != C_NONE) {
+        c.at[s->chart->split] = pair->b;
+        c.free &= ~(1u << s->chart->split);
+    }
+    c.free &= ~(1u << s->chart->x);
+    for (int32_t i = 0; i < s->x.n; i++) {
+        struct stats_estimate e;
+        c.at[s->chart->x] = s->x.items[i].a;
+        moe_try(c_estimate(&d->grid, &c, s->chart, &e, err));
+        if (e.n == 0) continue;
+        at[n] = i;
+        value[n] = e.value;
+        low[n] = e.n > 1 ? e.low : e.value;
+        high[n++] = e.n > 1 ? e.high : e.value;
+    }
+    if (n == 0) goto out;
+    plot_add_series(d->plot, panel,
+                    &(struct plot_series){.geom = GEOM_LINE,
+                                          .n = n,
+                                          .position = at,
+                                          .value = value,
+                                          .low = low,
+                                          .high = high,
+                                          .pen = c_pen(&s->lines, line)});
+out:
+    return status;
+}
+
+/* The dense model: a line across, at 0 where differences from it are drawn. */
+static moe_status draw_dense(struct drawing *d, int32_t panel, const struct sheet_of_chart *s,
+                             const struct slicing_choice *c, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct plot_pen pen = source_reference_pen();
+    const struct slicing_choice usual = slicing_dense(&d->grid, c->protocol, c->at[AXIS_WIDTH]);
+    struct slicing_choice dense = usual;
+    struct stats_estimate e = {.value = 0.0, .n = 1};
+    if ((c->free & 1u << AXIS_TOKENS) == 0) dense.at[AXIS_TOKENS] = c->at[AXIS_TOKENS];
+    if (s->chart->number == NUMBER_BALANCE || s->chart->number == NUMBER_IMBALANCE)
+        e.value = 1.0; /* even load */
+    else if (!s->chart->minus_dense)
+        moe_try(slicing_estimate(&d->grid, &dense, s->chart->number, s->chart->domain, &e, err));
+    if (e.n > 0) plot_add_reference(d->plot, panel, e.value, &pen);
+out:
+    return status;
+}
+
+static moe_status draw_panel(struct drawing *d, int32_t row, int32_t column, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct sheet_of_chart *s = &d->sheets[has_column_axis(d->figure) ? 0 : column];
+    const struct slicing_choice c = panel_choice(d, row, column);
+    const int32_t panel = row * d->num_columns + column;
+    set_panel(d, row, column);
+    for (int32_t line = 0; line < s->lines.n; line++)
+        moe_try(draw_line(d, panel, s, c, line, err));
+    if (s->x.n > 0) moe_try(draw_dense(d, panel, s, &c, err));
+out:
+    return status;
+}
+
+static void add_legend(struct drawing *d) {
+    const int32_t sheets = has_column_axis(d->figure) ? 1 : d->num_columns;
+    const struct plot_pen dense = source_reference_pen();
+    for (int32_t i = 0; i < sheets; i++) {
+        const struct sheet_of_chart *s = &d->sheets[i];
+        const struct sheet_of_chart *last = i > 0 ? &d->sheets[i - 1] : NULL;
+        const bool again = last != NULL && last->chart->line == s->chart->line &&
+                           last->chart->split == s->chart->split && last->lines.n == s->lines.n;
+        if (again) continue;
+        if (i > 0) plot_break_legend(d->plot);
+        for (int32_t line = 0; line < s->lines.n; line++) {
+            char label[64];
+            const struct plot_pen pen = c_pen(&s->lines, line);
+            c_label(s->chart->line, s->chart->split, &s->lines.items[line], label, sizeof label);
+            plot_add_legend(d->plot, label, GEOM_LINE, &pen);
+        }
+    }
+    const enum slicing_number number = d->figure->charts->number;
+    const bool load = number == NUMBER_BALANCE || number == NUMBER_IMBALANCE;
+    plot_add_legend(d->plot, load ? "even load" : "dense", GEOM_LINE, &dense);
+}
+
+moe_status c_draw(struct report *report, const struct c_figure *figure, struct plot **out_plot,
+                  moe_err *err) {
+    moe_status status = MOE_OK;
+    struct drawing *d = calloc(1, sizeof *d);
+    char note[640], heading[96];
+    moe_check(d != NULL, err, MOE_ENOMEM, "cannot allocate a figure");
+    d->figure = figure;
+    moe_try(c_open(report, &d->grid, d->rows, &d->num_rows, err));
+    for (int32_t i = 0; i < figure->num_charts; i++)
+        d->sheets[i].chart = &figure->charts[i];
+    choose_rows(d);
+    find_columns(d);
+    for (int32_t column = 0; column < d->num_columns; column++)
+        find_values(d, column);
+    c_note(&d->grid, figure->note, note, sizeof note);
+    moe_try(plot_new(&(struct plot_layout){.title = figure->title,
+                                           .note = note,
+                                           .width = STYLE_PAGE_WIDTH,
+                                           .panel_height = figure->panel_height,
+                                           .rows = d->num_rows,
+                                           .columns = d->num_columns},
+                     &d->plot, err));
+    add_legend(d);
+    for (int32_t row = 0; row < d->num_rows; row++) {
+        c_row_title(&d->rows[row], heading, sizeof heading);
+        plot_head_row(d->plot, row, heading);
+        for (int32_t column = 0; column < d->num_columns; column++)
+            moe_try(draw_panel(d, row, column, err));
+    }
+    *out_plot = d->plot;
+    d->plot = NULL;
+out:
+    if (d != NULL) {
+        plot_free(d->plot);
+        slicing_close(&d->grid);
+    }
+    free(d);
+    return status;
+}

@@ -1,0 +1,189 @@
+/* The best size of experts: a fitted curve and where its minimum lies. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "analysis/figures/source_c.h"
+#include "analysis/optimum.h"
+#include "analysis/style.h"
+
+#define CURVE_POINTS 41
+#define RESAMPLES    2000
+
+/* Runs of one total. */
+struct total {
+    double *x, *y; /* [n] binary logarithm of g; validation loss */
+    int32_t n, places;
+};
+
+static void total_free(struct total *t) {
+    free(t->x);
+    free(t->y);
+}
+
+static moe_status read_total(const struct slicing_grid *grid, const struct slicing_choice *choice,
+                             struct total *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct total t = {0};
+    t.x = malloc(((size_t)grid->n + 1) * sizeof *t.x);
+    t.y = malloc(((size_t)grid->n + 1) * sizeof *t.y);
+    moe_check(t.x != NULL && t.y != NULL, err, MOE_ENOMEM, "cannot allocate %d values", grid->n);
+    for (int32_t i = 0; i < grid->n; i++) {
+        const struct slicing_run *run = &grid->runs[i];
+        bool known = false;
+        if (!slicing_fits(choice, run)) continue;
+        t.x[t.n] = log2(run->at[AXIS_GRANULARITY]);
+        moe_try(slicing_number_of(grid, run, NUMBER_EVAL_CE, NULL, &t.y[t.n], err));
+        for (int32_t j = 0; j < t.n && !known; j++)
+            known = t.x[j] == t.x[t.n];
+        t.places += !known;
+        t.n++;
+    }
+    *out = t;
+    t = (struct total){0};
+out:
+    total_free(&t);
+    return status;
+}
+
+static void draw_curve(struct plot *plot, int32_t panel, const struct total *t, const struct optimum *o,
+                       struct plot_pen pen) {
+    double x[CURVE_POINTS], y[CURVE_POINTS], low = t->x[0], high = t->x[0];
+    for (int32_t i = 1; i < t->n; i++) {
+        low = fmin(low, t->x[i]);
+        high = fmax(high, t->x[i]);
+    }
+    for (int32_t i = 0; i < CURVE_POINTS; i++) {
+        x[i] = low + (high - low) * i / (CURVE_POINTS - 1);
+        y[i] = o->a + x[i] * (o->b + x[i] * o->c);
+    }
+    pen.marker = MARKER_NONE;
+    plot_add_series(
+        plot, panel,
+        &(struct plot_series){.geom = GEOM_LINE, .n = CURVE_POINTS, .position = x, .value = y, .pen = pen});
+}
+
+/* One total: its points, the curve, and the minimum in the panel beside. */
+static moe_status draw_total(const struct slicing_grid *grid, struct plot *plot, int32_t panel,
+                             const struct slicing_choice *choice, int32_t place, struct plot_pen pen,
+                             moe_err *err) {
+    moe_status status = MOE_OK;
+    struct total t = {0};
+    struct optimum o;
+    moe_try(read_total(grid, choice, &t, err));
+    if (t.n == 0) goto out;
+    struct plot_pen points = pen;
+    points.width = 0.0;
+    plot_add_series(
+        plot, panel,
+        &(struct plot_series){.geom = GEOM_POINTS, .n = t.n, .position = t.x, .value = t.y, .pen = points});
+    if (t.places < 4) goto out; /* through three points a parabola always goes */
+    moe_try(optimum_fit(t.x, t.y, t.n, RESAMPLES, 1, 0.95, &o, err));
+    draw_curve(plot, panel, &t, &o, pen);
+    const double position = place;
+    points.hollow = !o.is_inside;
+    plot_add_series(plot, panel + 1,
+                    &(struct plot_series){.geom = GEOM_POINTS,
+                                          .n = 1,
+                                          .position = &position,
+                                          .value = &o.at,
+                                          .low = &o.low,
+                                          .high = &o.high,
+                                          .pen = points});
+out:
+    total_free(&t);
+    return status;
+}
+
+/* Rows with runs of three sizes of experts or more; where there are none, all. */
+static void choose_rows(const struct slicing_grid *grid, const struct c_chart *chart, struct c_row *rows,
+                        int32_t *num_rows) {
+    int32_t n = 0;
+    for (int32_t pass = 0; pass < 2 && n == 0; pass++) {
+        for (int32_t r = 0; r < *num_rows; r++) {
+            const struct slicing_choice c = c_choice(grid, &rows[r], chart, C_NONE, C_NONE);
+            struct c_list sizes = {0};
+            c_collect(grid, &c, AXIS_GRANULARITY, C_NONE, C_NONE, &sizes);
+            if (sizes.n < 3 && pass == 0) continue;
+            rows[n++] = rows[r];
+        }
+    }
+    *num_rows = n;
+}
+
+/* sizes: all binary logarithms of g that are there, which the minimum lies between. */
+static void set_panels(struct plot *plot, int32_t row, const struct c_list *totals, const char *const *names,
+                       const struct c_list *sizes) {
+    struct plot_panel_spec spec = {
+        .title = "loss and fitted curve", .position = plot_axis_auto(), .value = plot_axis_auto()};
+    spec.position.label = "binary logarithm of g";
+    spec.position.whole = true;
+    spec.value.label = slicing_number_labels[NUMBER_EVAL_CE];
+    spec.value.room = true;
+    plot_set_panel(plot, 2 * row, &spec);
+    spec.title = "its minimum";
+    spec.position = plot_axis_auto();
+    spec.position.label = slicing_axis_titles[AXIS_SPARSITY];
+    spec.position.names = names;
+    spec.position.num_names = totals->n;
+    spec.value.label = "binary logarithm of g";
+    if (sizes->n > 0) {
+        spec.value.min = log2(sizes->items[0].a) - 0.2;
+        spec.value.max = log2(sizes->items[sizes->n - 1].a) + 0.2;
+    }
+    plot_set_panel(plot, 2 * row + 1, &spec);
+}
+
+moe_status draw_c_optimum(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
+    static const char title[] = "The best size of experts";
+    static const struct c_chart chart = {
+        .x = AXIS_GRANULARITY, .line = AXIS_SPARSITY, .split = C_NONE, .varied = C_NONE};
+    moe_status status = MOE_OK;
+    struct slicing_grid grid = {0};
+    struct c_row rows[C_ROWS];
+    struct c_list totals = {0}, sizes = {0};
+    struct plot *plot = NULL;
+    int32_t num_rows = 0;
+    char note[640], heading[96], text[C_VALUES][24];
+    const char *names[C_VALUES];
+    (void)frame;
+    moe_try(c_open(report, &grid, rows, &num_rows, err));
+    choose_rows(&grid, &chart, rows, &num_rows);
+    for (int32_t r = 0; r < num_rows; r++) {
+        const struct slicing_choice c = c_choice(&grid, &rows[r], &chart, C_NONE, C_NONE);
+        c_collect(&grid, &c, AXIS_SPARSITY, C_NONE, C_NONE, &totals);
+        c_collect(&grid, &c, AXIS_GRANULARITY, C_NONE, C_NONE, &sizes);
+    }
+    for (int32_t i = 0; i < totals.n; i++) {
+        slicing_fraction(totals.items[i].a, text[i], sizeof text[i]);
+        names[i] = text[i];
+    }
+    c_note(&grid,
+           "A curve is fitted to four sizes or more. Hollow: no minimum between them, the better end. "
+           "Whiskers: 95 % bootstrap intervals.",
+           note, sizeof note);
+    moe_try(plot_new(&(struct plot_layout){title, note, STYLE_PAGE_WIDTH, 170.0, num_rows, 2}, &plot, err));
+    for (int32_t i = 0; i < totals.n; i++) {
+        const struct plot_pen pen = c_pen(&totals, i);
+        char label[64];
+        c_label(AXIS_SPARSITY, C_NONE, &totals.items[i], label, sizeof label);
+        plot_add_legend(plot, label, GEOM_LINE, &pen);
+    }
+    for (int32_t r = 0; r < num_rows; r++) {
+        c_row_title(&rows[r], heading, sizeof heading);
+        plot_head_row(plot, r, heading);
+        set_panels(plot, r, &totals, names, &sizes);
+        for (int32_t i = 0; i < totals.n; i++) {
+            struct slicing_choice c = c_choice(&grid, &rows[r], &chart, C_NONE, C_NONE);
+            c.at[AXIS_SPARSITY] = totals.items[i].a;
+            c.free &= ~(1u << AXIS_SPARSITY);
+            moe_try(draw_total(&grid, plot, 2 * r, &c, i, c_pen(&totals, i), err));
+        }
+    }
+    *out_plot = plot;
+    plot = NULL;
+out:
+    plot_free(plot);
+    slicing_close(&grid);
+    return status;
+}
