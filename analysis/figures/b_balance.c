@@ -63,9 +63,10 @@ static moe_status add_panel(struct report *report, struct plot *plot, enum sourc
     }
     for (int32_t e = of_groups(measure) ? B_HIERARCHICAL : B_FLAT; e < B_ROUTED; e++) {
         const struct run_group group = source_b_group(report, (enum source_b_experiment)e, protocol);
-        struct source_curve curve = {.floor = is_cv2(measure) ? NAN : 0.0,
-                                     .ceiling = is_cv2(measure) ? NAN : 1.0,
-                                     .log = is_cv2(measure)};
+        /* a logarithmic axis has no place for zero */
+        struct source_curve curve = {.floor = is_cv2(measure) ? 0.25 * chance : 0.0,
+                                     .ceiling =
+                                         is_cv2(measure) ? group.files[0].info.axes.experts - 1.0 : 1.0};
         moe_try(source_b_pen((enum source_b_experiment)e, &curve.pen, err));
         curve.pen.marker = MARKER_NONE;
         moe_try(series_of_group_binned(report->runs, &group, series[measure], 0, &g, err));

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "analysis/figures/source_b.h"
+#include "analysis/measures.h"
 #include "analysis/style.h"
 #include "core/text.h"
 
@@ -20,6 +21,13 @@ static void add_point(struct plot *plot, int32_t panel, double position, const s
                                           .pen = pen});
 }
 
+/* Cuts an interval at what a number can be. */
+static struct stats_estimate within(struct stats_estimate e, double floor, double ceiling) {
+    if (e.low < floor) e.low = floor;
+    if (e.high > ceiling) e.high = ceiling;
+    return e;
+}
+
 /* ---- flat against hierarchical */
 
 #define COLUMNS 3
@@ -28,23 +36,24 @@ struct comparison {
     const char *title, *label;
     enum source_b_number number;
     int32_t first, models; /* main experiments [first, models) have it */
+    double floor, ceiling; /* the least and the most that it can be */
+    double reference;      /* a line; NaN = none */
     const char *published; /* of the flat model; NULL = none */
-    double scale;          /* of the published number */
 };
 
 static const struct comparison comparisons[2 * COLUMNS] = {
-    {"test accuracy", "%", B_TEST_ACCURACY, 0, B_MODELS, NULL, 0.0},
-    {"training less test accuracy", "percentage points", B_GAP, 0, B_MODELS, NULL, 0.0},
-    {"time of a batch", "milliseconds", B_BATCH_MS, 0, B_MODELS, "log.text.batch_seconds", 1000.0},
-    {"CV\xc2\xb2 of experts", NULL, B_CV2, 0, B_ROUTED, "balance.cv2", 1.0},
-    {"Gini of experts", NULL, B_GINI, 0, B_ROUTED, "balance.gini", 1.0},
-    {"CV\xc2\xb2 of groups", NULL, B_GROUP_CV2, B_HIERARCHICAL, B_ROUTED, NULL, 0.0},
+    {"test accuracy", "%", B_TEST_ACCURACY, 0, B_MODELS, 0.0, 100.0, NAN, NULL},
+    {"training less test accuracy", "percentage points", B_GAP, 0, B_MODELS, -100.0, 100.0, 0.0, NULL},
+    {"time of a batch", "relative to flat", B_BATCH_MS, 0, B_MODELS, 0.0, INFINITY, 1.0, NULL},
+    {"CV\xc2\xb2 of experts", NULL, B_CV2, 0, B_ROUTED, 0.0, INFINITY, NAN, "balance.cv2"},
+    {"Gini of experts", NULL, B_GINI, 0, B_ROUTED, 0.0, 1.0, NAN, "balance.gini"},
+    {"CV\xc2\xb2 of groups", NULL, B_GROUP_CV2, B_HIERARCHICAL, B_ROUTED, 0.0, INFINITY, NAN, NULL},
 };
 
 /* The kinds of points: published, as published, the same for ten epochs, corrected. */
 enum point { POINT_PUBLISHED = 0, POINT_AS_PUBLISHED, POINT_LONGER, POINT_CORRECTED, POINTS };
-static const char *const point_titles[POINTS] = {"published", "ours, as published",
-                                                 "ours, as published, ten epochs", "ours, corrected"};
+static const char *const point_titles[POINTS] = {
+    "published", "ours, as published", "ours, as published, as many epochs as corrected", "ours, corrected"};
 
 static struct plot_pen point_pen(enum point point, struct plot_colour colour) {
     static const enum source_kind kinds[POINTS] = {OF_PUBLISHED, OF_AS_PUBLISHED, OF_AS_PUBLISHED,
@@ -63,35 +72,68 @@ static struct run_group point_group(const struct report *report, int32_t model, 
                           point == POINT_CORRECTED ? B_CORRECTED : B_AS_PUBLISHED);
 }
 
-static moe_status add_comparison(struct report *report, struct plot *plot, int32_t panel, moe_err *err) {
+static bool share_seed(const struct run_group *a, const struct run_group *b) {
+    for (int32_t i = 0; i < a->n; i++)
+        for (int32_t j = 0; j < b->n; j++)
+            if (a->files[i].info.seed == b->files[j].info.seed) return true;
+    return false;
+}
+
+/* A number of a model at a kind of point; *out_there = false where there are no runs for it. Times are ratios
+ * to those of the flat model of the same kind, seed by seed. */
+static moe_status number_at(struct report *report, int32_t model, enum point point,
+                            enum source_b_number number, struct stats_estimate *out, bool *out_there,
+                            moe_err *err) {
     moe_status status = MOE_OK;
+    const struct run_group group = point_group(report, model, point);
+    const struct run_group flat = point_group(report, B_FLAT, point);
+    *out_there = group.n > 0 && (number != B_BATCH_MS || share_seed(&group, &flat));
+    if (!*out_there) goto out;
+    if (number == B_BATCH_MS) {
+        moe_try(measure_ratio(report->runs, &group, &flat, "step_seconds", out, err));
+    } else {
+        moe_try(source_b_estimate(report, &group, number, out, err));
+    }
+out:
+    return status;
+}
+
+static void set_comparison(struct plot *plot, int32_t panel) {
     const struct comparison *c = &comparisons[panel];
-    struct published *p = NULL;
-    struct stats_estimate e = {.low = NAN, .high = NAN};
-    struct plot_pen pen;
+    const struct plot_pen line = source_reference_pen();
     struct plot_panel_spec spec = {
         .title = c->title, .position = plot_axis_auto(), .value = plot_axis_auto(), .horizontal = true};
     spec.position.names = source_b_titles;
     spec.position.num_names = panel < COLUMNS ? B_MODELS : B_ROUTED;
     spec.position.hidden = panel % COLUMNS > 0;
     spec.value.label = c->label;
-    spec.value.zero = c->number != B_TEST_ACCURACY;
+    spec.value.zero = c->number != B_TEST_ACCURACY && c->number != B_BATCH_MS;
     spec.value.room = true;
     plot_set_panel(plot, panel, &spec);
+    if (!isnan(c->reference)) plot_add_reference(plot, panel, c->reference, &line);
+}
+
+static moe_status add_comparison(struct report *report, struct plot *plot, int32_t panel, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct comparison *c = &comparisons[panel];
+    struct published *p = NULL;
+    struct stats_estimate e = {.low = NAN, .high = NAN};
+    struct plot_pen pen;
+    set_comparison(plot, panel);
     if (c->published != NULL) {
         moe_try(report_published(report, "B", &p, err));
         moe_try(published_number(p, c->published, &e.value, err));
-        e.value *= c->scale;
         moe_try(source_b_pen(B_FLAT, &pen, err));
-        add_point(plot, panel, B_FLAT + plot_dodge(0, POINTS, 0.66), &e,
+        add_point(plot, panel, B_FLAT + plot_dodge(POINT_PUBLISHED, POINTS, 0.66), &e,
                   point_pen(POINT_PUBLISHED, pen.colour));
     }
     for (int32_t m = c->first; m < c->models; m++) {
         moe_try(source_b_pen((enum source_b_experiment)m, &pen, err));
         for (int32_t k = POINT_AS_PUBLISHED; k < POINTS; k++) {
-            const struct run_group group = point_group(report, m, (enum point)k);
-            if (group.n == 0) continue;
-            moe_try(source_b_estimate(report, &group, c->number, &e, err));
+            bool there = false;
+            moe_try(number_at(report, m, (enum point)k, c->number, &e, &there, err));
+            if (!there) continue;
+            e = within(e, c->floor, c->ceiling);
             add_point(plot, panel, m + plot_dodge(k, POINTS, 0.66), &e, point_pen((enum point)k, pen.colour));
         }
     }
@@ -156,13 +198,13 @@ static const struct change changes[] = {
     {"experts as Glorot", {B_FLAT_GLOROT, NONE}},
     {"experts as He", {B_FLAT_HE, NONE}},
     {"experts all alike", {B_FLAT_IDENTICAL, NONE}},
-    {"gates not zero", {B_FLAT_GATE_NORMAL, NONE}},
+    {"gates at random", {B_FLAT_GATE_NORMAL, NONE}},
     {"", {NONE, NONE}},
     {"20 experts", {B_FLAT_E20, B_HIERARCHICAL_E20}},
     {"40 experts", {B_FLAT_E40, B_HIERARCHICAL_E40}},
     {"", {NONE, NONE}},
     {"noise fades", {B_FLAT_NOISE_FADES, NONE}},
-    {"weights adapt", {B_FLAT_TARGET, B_HIERARCHICAL_TARGET}},
+    {"balance losses adapt", {B_FLAT_TARGET, B_HIERARCHICAL_TARGET}},
     {"", {NONE, NONE}},
     {"30 epochs", {B_FLAT_30EP, B_HIERARCHICAL_30EP}},
 };
@@ -172,12 +214,14 @@ struct outcome {
     const char *title, *label;
     enum source_b_number number;
     bool log;
+    double ceiling;
 };
 
+/* Intervals are cut at 0 and the ceiling; on a logarithmic axis at half of the least value. */
 static const struct outcome outcomes[COLUMNS] = {
-    {"test accuracy", "%", B_TEST_ACCURACY, false},
-    {"CV\xc2\xb2 of experts", NULL, B_CV2, true},
-    {"Gini of experts", NULL, B_GINI, false},
+    {"test accuracy", "%", B_TEST_ACCURACY, false, 100.0},
+    {"CV\xc2\xb2 of experts", NULL, B_CV2, true, INFINITY},
+    {"Gini of experts", NULL, B_GINI, false, 1.0},
 };
 
 static bool has_runs(const struct report *report, enum source_b_experiment experiment) {
@@ -191,23 +235,48 @@ static struct plot_pen change_pen(const struct plot_pen *of_model) {
     return pen;
 }
 
-/* One outcome of all changes to one model, and the line of the unchanged one. */
-static moe_status add_outcome(struct report *report, struct plot *plot, int32_t panel, int32_t model,
-                              moe_err *err) {
+/* What became of all changes to both models. */
+struct outcomes {
+    struct stats_estimate of[CHANGES][2]; /* [change, model]; value NaN: no runs */
+    double least;                         /* of all values */
+};
+
+static moe_status read_outcomes(struct report *report, enum source_b_number number, struct outcomes *out,
+                                moe_err *err) {
     moe_status status = MOE_OK;
-    struct plot_pen pen;
-    moe_try(source_b_pen((enum source_b_experiment)model, &pen, err));
-    for (int32_t i = 0; i < CHANGES; i++) {
-        struct stats_estimate e;
-        if (!has_runs(report, changes[i].of[model])) continue;
-        const struct run_group group = source_b_group(report, changes[i].of[model], B_CORRECTED);
-        moe_try(source_b_estimate(report, &group, outcomes[panel].number, &e, err));
-        if (i == 0) {
-            struct plot_pen line = source_reference_pen();
-            line.colour = pen.colour;
-            plot_add_reference(plot, panel, e.value, &line);
+    out->least = INFINITY;
+    for (int32_t i = 0; i < 2 * CHANGES; i++) {
+        const enum source_b_experiment experiment = changes[i / 2].of[i % 2];
+        struct stats_estimate *e = &out->of[i / 2][i % 2];
+        *e = (struct stats_estimate){.value = NAN, .low = NAN, .high = NAN};
+        if (!has_runs(report, experiment)) continue;
+        const struct run_group group = source_b_group(report, experiment, B_CORRECTED);
+        moe_try(source_b_estimate(report, &group, number, e, err));
+        out->least = fmin(out->least, e->value);
+    }
+out:
+    return status;
+}
+
+/* One outcome of all changes, and the line of each model unchanged. */
+static moe_status add_outcome(struct report *report, struct plot *plot, int32_t panel, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct outcome *o = &outcomes[panel];
+    struct outcomes results;
+    moe_try(read_outcomes(report, o->number, &results, err));
+    for (int32_t m = 0; m < 2; m++) {
+        struct plot_pen pen;
+        struct plot_pen line = source_reference_pen();
+        moe_try(source_b_pen((enum source_b_experiment)m, &pen, err));
+        line.colour = pen.colour;
+        plot_add_reference(plot, panel, results.of[0][m].value, &line);
+        for (int32_t i = 0; i < CHANGES; i++) {
+            const bool alone = changes[i].of[1] == NONE;
+            const struct stats_estimate e =
+                within(results.of[i][m], o->log ? 0.5 * results.least : 0.0, o->ceiling);
+            if (!isnan(e.value))
+                add_point(plot, panel, i + (alone ? 0.0 : plot_dodge(m, 2, 0.5)), &e, change_pen(&pen));
         }
-        add_point(plot, panel, i + plot_dodge(model, 2, 0.5), &e, change_pen(&pen));
     }
 out:
     return status;
@@ -266,7 +335,9 @@ moe_status draw_b_followups(struct report *report, int32_t frame, struct plot **
     source_seeds(groups, 2 * CHANGES, seeds, sizeof seeds);
     snprintf(note, sizeof note,
              "Corrected protocol, at the end of training; mean and 95 %% interval over %s. Balance is of the "
-             "test images, without noise. Dotted: the models unchanged.%s",
+             "test images, without noise. Dotted: the models unchanged. Intervals end where CV\xc2\xb2 is "
+             "half of the "
+             "of the least mean.%s",
              seeds, missing);
     moe_try(plot_new(&(struct plot_layout){.title = "What the document recommends",
                                            .note = note,
@@ -292,8 +363,7 @@ moe_status draw_b_followups(struct report *report, int32_t frame, struct plot **
         spec.value.label = outcomes[c].label;
         spec.value.log = outcomes[c].log;
         plot_set_panel(plot, c, &spec);
-        for (int32_t m = 0; m < 2; m++)
-            moe_try(add_outcome(report, plot, c, m, err));
+        moe_try(add_outcome(report, plot, c, err));
     }
     *out_plot = plot;
     plot = NULL;

@@ -99,7 +99,7 @@ static moe_status add_curves(struct report *report, struct plot *plot, int32_t p
     for (int32_t i = 0; i < row->count; i++) {
         const enum source_b_experiment experiment = (enum source_b_experiment)(row->first + i);
         const struct run_group group = source_b_group(report, experiment, row->protocol);
-        struct source_curve curve = {.floor = NAN, .ceiling = NAN};
+        struct source_curve curve = {.floor = 0.0, .ceiling = percent ? 100.0 : NAN};
         if (group.n == 0) continue;
         moe_try(pen_of(experiment, &curve.pen, err));
         if (percent) {
@@ -188,17 +188,17 @@ static moe_status add_row(struct report *report, struct plot *plot, int32_t r, c
     const int32_t panel = COLUMNS * r;
     const char *step = last ? "step" : NULL;
     moe_try(add_head(report, plot, r, row, err));
-    set_panel(plot, panel, "loss of training batches", step, "loss (nats)", true);
-    set_panel(plot, panel + 1, "accuracy of training batches", step, "accuracy (%)", true);
+    set_panel(plot, panel, "training loss", step, "loss (nats)", true);
+    set_panel(plot, panel + 1, "training accuracy", step, "accuracy (%)", true);
     moe_try(add_curves(report, plot, panel, row, "step_course_ce", false, err));
     moe_try(add_curves(report, plot, panel + 1, row, "step_course_accuracy", true, err));
     if (r == 0) {
-        set_panel(plot, panel + 2, "loss at an accuracy", "accuracy (%)", NULL, false);
+        set_panel(plot, panel + 2, "loss at an accuracy", "training accuracy (%)", NULL, false);
         add_log(plot, panel, log->n, log->batch, log->loss);
         add_log(plot, panel + 1, log->n, log->batch, log->accuracy);
         moe_try(add_loss_of_accuracy(report, plot, panel + 2, row, log, err));
     } else {
-        set_panel(plot, panel + 2, "accuracy of test images", step, NULL, true);
+        set_panel(plot, panel + 2, "test accuracy", step, NULL, true);
         moe_try(add_curves(report, plot, panel + 2, row, "step_eval_accuracy", true, err));
         plot_link(plot, panel + 1, panel + 2);
     }
@@ -226,7 +226,7 @@ moe_status draw_b_training(struct report *report, int32_t frame, struct plot **o
     source_b_seeds(report, B_MODELS, seeds, sizeof seeds);
     snprintf(
         note, sizeof note,
-        "Training batches: means since the evaluation before. Mean and 95 %% interval over %s; at the "
+        "Training: means of the batches since the evaluation before. Mean and 95 %% interval over %s; at the "
         "right of the first row the mean alone, step by step, and the least loss that two softmaxes allow "
         "at an accuracy. Losses of the two protocols are different quantities.%s",
         seeds, longer ? "" : " No runs of the published protocol for more than one epoch yet.");
