@@ -74,19 +74,28 @@ out:
     return status;
 }
 
-/* Optimizer steps of the first epoch: what turns steps into epochs. */
+/* Optimizer steps of the first epoch: what turns steps into epochs. A run that ended within it says so by its
+ * rows of losses, not each of which need be of one step. */
 static moe_status steps_per_epoch(struct run_list *list, const struct run_file *file, double *out,
                                   moe_err *err) {
     moe_status status = MOE_OK;
+    double *step = NULL;
     double *epoch = NULL;
     int64_t dims[4];
-    moe_try(read_rows(list, file, "/train/epoch", -1, &epoch, dims, err));
-    int64_t steps = 0;
-    while (steps < dims[0] && epoch[steps] == epoch[0])
-        steps++;
-    moe_check(steps > 0, err, MOE_EFORMAT, "%s: /train has no steps", file->path);
-    *out = (double)steps;
+    int64_t last = 0;
+    if (file->info.rows[RUN_EPOCH] > 0) {
+        moe_try(read_rows(list, file, "/timing/epoch/step", -1, &step, dims, err));
+    } else {
+        moe_try(read_rows(list, file, "/train/step", -1, &step, dims, err));
+        moe_check(dims[0] > 0, err, MOE_EFORMAT, "%s: /train has no steps", file->path);
+        moe_try(read_rows(list, file, "/train/epoch", dims[0], &epoch, dims, err));
+        while (last + 1 < dims[0] && epoch[last + 1] == epoch[0])
+            last++;
+    }
+    *out = step[last];
+    moe_check(*out > 0.0, err, MOE_EFORMAT, "%s: the first epoch has no steps", file->path);
 out:
+    free(step);
     free(epoch);
     return status;
 }

@@ -7,7 +7,7 @@
 
 #include "analysis/figures/source_b.h"
 #include "analysis/measures.h"
-#include "analysis/series_steps.h"
+#include "analysis/train_log.h"
 #include "record/routing_stats.h"
 
 #define COUNT(array) ((int32_t)(sizeof(array) / sizeof((array)[0])))
@@ -22,24 +22,20 @@ static const struct table_column log_columns[] = {
     {"least loss", CELL_ESTIMATE, 4},
 };
 
-/* The columns of the published log, and the series that ours are read from. */
-enum log_value { LOG_LOSS = 0, LOG_AUX, LOG_ACCURACY, LOG_SECONDS, LOG_VALUES };
-static const char *const log_names[LOG_VALUES] = {"log.loss", "log.moe_loss", "log.accuracy_percent",
-                                                  "log.batch_seconds"};
-static const char *const log_series[LOG_VALUES] = {"step_course_ce", "step_course_aux",
-                                                   "step_course_accuracy", "step_wall_seconds"};
+static const char *const log_names[LOG_COLUMNS] = {"log.loss", "log.moe_loss", "log.accuracy_percent",
+                                                   "log.batch_seconds"};
 
 /* The published log. */
 struct log_lines {
     double *batch;
-    double *values[LOG_VALUES]; /* [n] each */
+    double *values[LOG_COLUMNS]; /* [n] each */
     double classes;
     int32_t n;
 };
 
 static void log_lines_free(struct log_lines *log) {
     free(log->batch);
-    for (int32_t v = 0; v < LOG_VALUES; v++)
+    for (int32_t v = 0; v < LOG_COLUMNS; v++)
         free(log->values[v]);
 }
 
@@ -49,7 +45,7 @@ static moe_status read_log(struct report *report, struct log_lines *out, moe_err
     moe_try(report_published(report, "B", &p, err));
     moe_try(published_number(p, "code.classes", &out->classes, err));
     moe_try(published_array(p, "log.batch", &out->batch, &out->n, err));
-    for (int32_t v = 0; v < LOG_VALUES; v++) {
+    for (int32_t v = 0; v < LOG_COLUMNS; v++) {
         int32_t n = 0;
         moe_try(published_array(p, log_names[v], &out->values[v], &n, err));
         moe_check(n == out->n, err, MOE_ECONFIG, "%s: %s has %d entries, log.batch %d", published_path(p),
@@ -59,42 +55,29 @@ out:
     return status;
 }
 
-/* A log value of one run at a batch; NaN if the run was not evaluated there. What is recorded at evaluations
- * is the mean since the one before; seconds, which are recorded step by step, are averaged over the batches
- * (before, batch]. */
-static moe_status log_value_of_run(struct report *report, const struct run_file *file, enum log_value value,
-                                   double before, double batch, double *out, moe_err *err) {
+/* The line at a batch over the seeds of a group, percent and seconds as printed; no values at all if one of
+ * the runs was not evaluated there. */
+static moe_status log_estimates(struct report *report, const struct run_group *group, double batch,
+                                struct table_cell *out, moe_err *err) {
     moe_status status = MOE_OK;
-    struct series s = {0};
-    double sum = 0.0;
-    int32_t count = 0;
-    moe_try(series_steps_of_run(report->runs, file, log_series[value], -1, 0, &s, err));
-    for (int32_t i = 0; i < s.n; i++) {
-        if (value == LOG_SECONDS ? s.x[i] <= before || s.x[i] > batch : s.x[i] != batch) continue;
-        sum += s.y[i];
-        count++;
-    }
-    const bool reached = s.n > 0 && s.x[s.n - 1] >= batch;
-    *out = reached && count > 0 ? sum / count * (value == LOG_ACCURACY ? 100.0 : 1.0) : NAN;
-out:
-    series_free(&s);
-    return status;
-}
-
-/* Over the seeds of a group; no value at all if one of them has none. */
-static moe_status log_estimate(struct report *report, const struct run_group *group, enum log_value value,
-                               double before, double batch, struct table_cell *out, moe_err *err) {
-    moe_status status = MOE_OK;
-    double *values = calloc((size_t)group->n + 1, sizeof *values);
-    bool complete = true;
-    moe_check(values != NULL, err, MOE_ENOMEM, "cannot allocate %d values", group->n);
+    double *values = calloc((size_t)group->n * LOG_COLUMNS + 1, sizeof *values); /* [column, seed] */
+    moe_check(values != NULL, err, MOE_ENOMEM, "cannot allocate %d lines of a log", group->n);
     for (int32_t s = 0; s < group->n; s++) {
-        moe_try(log_value_of_run(report, &group->files[s], value, before, batch, &values[s], err));
-        complete = complete && !isnan(values[s]);
+        double line[LOG_COLUMNS];
+        status = train_log_at(report->runs, &group->files[s], (int64_t)batch, line, err);
+        if (status == MOE_ENOTFOUND) {
+            status = MOE_OK;
+            goto out;
+        }
+        moe_try(status);
+        line[LOG_ACCURACY] *= 100.0;
+        for (int32_t v = 0; v < LOG_COLUMNS; v++)
+            values[v * group->n + s] = line[v];
     }
-    if (!complete) goto out;
-    const struct stats_estimate e = stats_mean_interval(values, group->n, 0.95);
-    *out = cell_estimate(&e);
+    for (int32_t v = 0; v < LOG_COLUMNS; v++) {
+        const struct stats_estimate e = stats_mean_interval(values + (int64_t)v * group->n, group->n, 0.95);
+        out[v] = cell_estimate(&e);
+    }
 out:
     free(values);
     return status;
@@ -109,9 +92,9 @@ static moe_status log_row_published(struct sheet *sheet, const struct log_lines 
     row[1] = cell_text("%s", source_b_experiments[B_FLAT]);
     row[2] = cell_text("%s", source_kind_titles[OF_PUBLISHED]);
     row[3] = cell_number(1.0);
-    for (int32_t v = 0; v < LOG_VALUES; v++)
+    for (int32_t v = 0; v < LOG_COLUMNS; v++)
         row[4 + v] = cell_number(log->values[v][line]);
-    row[4 + LOG_VALUES] =
+    row[4 + LOG_COLUMNS] =
         cell_number(source_b_least_loss(log->values[LOG_ACCURACY][line] / 100.0, log->classes));
 out:
     return status;
@@ -122,17 +105,15 @@ static moe_status log_row(struct report *report, struct sheet *sheet, const stru
                           moe_err *err) {
     moe_status status = MOE_OK;
     const struct run_group group = source_b_group(report, model, protocol);
-    const double before = line > 0 ? log->batch[line - 1] : 0.0;
     struct table_cell *row = NULL;
     moe_try(sheet_add_row(sheet, &row, err));
     row[0] = cell_number(log->batch[line]);
     row[1] = cell_text("%s", source_b_experiments[model]);
     row[2] = cell_text("%s", source_kind_titles[OF_AS_PUBLISHED + (int)protocol]);
     row[3] = cell_number(group.n);
-    for (int32_t v = 0; v < LOG_VALUES; v++)
-        moe_try(log_estimate(report, &group, (enum log_value)v, before, log->batch[line], &row[4 + v], err));
+    moe_try(log_estimates(report, &group, log->batch[line], &row[4], err));
     if (protocol == B_AS_PUBLISHED)
-        row[4 + LOG_VALUES] =
+        row[4 + LOG_COLUMNS] =
             cell_number(source_b_least_loss(row[4 + LOG_ACCURACY].value / 100.0, log->classes));
 out:
     return status;
@@ -368,8 +349,8 @@ out:
 
 const struct table source_b_tables[] = {
     {"b-log", "B", "The published log beside ours",
-     "Training batches up to the batch named, from the line before on: mean loss, weighted balance loss, "
-     "accuracy and seconds of a batch; mean and 95 % interval over seeds. The published lines are of one run "
+     "Training batches since the evaluation before: mean loss, weighted balance loss and accuracy, median "
+     "seconds of a batch; mean and 95 % interval over seeds. The published lines are of one run "
      "of the flat model. The least loss is what two softmaxes allow at the accuracy of the line; the "
      "corrected protocol has one softmax, and its loss is another quantity.",
      &source_b_need, log_columns, COUNT(log_columns), build_log},

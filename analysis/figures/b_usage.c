@@ -23,9 +23,10 @@ out:
 }
 
 /* A panel for each model with experts and protocol: rows are protocols. first: number of the first position.
- * top: end of the value axis, NaN = free. */
+ * top: end of the value axis, NaN = free. training: GShard's model leaves second choices out by chance, so
+ * that an expert may have more than the bound. */
 static moe_status usage_panels(struct report *report, struct plot *plot, int32_t first,
-                               const char *position_label, double top, moe_err *err) {
+                               const char *position_label, double top, bool training, moe_err *err) {
     moe_status status = MOE_OK;
     const struct plot_pen uniform = source_reference_pen();
     const struct plot_pen bound = bound_pen();
@@ -49,7 +50,8 @@ static moe_status usage_panels(struct report *report, struct plot *plot, int32_t
         spec.value.max = top;
         plot_set_panel(plot, i, &spec);
         plot_add_reference(plot, i, 100.0 / experts, &uniform);
-        if (model != B_GSHARD) plot_add_reference(plot, i, 100.0 * source_b_largest_share(&shape), &bound);
+        if (model != B_GSHARD || !training)
+            plot_add_reference(plot, i, 100.0 * source_b_largest_share(&shape), &bound);
         plot_head_row(plot, protocol, source_b_protocol_titles[protocol]);
     }
 out:
@@ -84,9 +86,8 @@ moe_status draw_b_usage(struct report *report, int32_t frame, struct plot **out_
     source_b_seeds(report, B_ROUTED, seeds, sizeof seeds);
     snprintf(note, sizeof note,
              "Share of the assignments of the test images after the last epoch, experts of each run ordered "
-             "by their share; mean over %s, error bars: 95 %% interval. A dashed line stands where every "
-             "image uses the same number of experts; GShard's model leaves second choices out by chance. The "
-             "published list is of the flat model, its shares ordered the same way.",
+             "by their share; mean over %s, error bars: 95 %% interval. The published list is of the flat "
+             "model, its shares ordered the same way.",
              seeds);
     moe_try(plot_new(&(struct plot_layout){.title = "Expert usage, published and measured",
                                            .note = note,
@@ -97,7 +98,7 @@ moe_status draw_b_usage(struct report *report, int32_t frame, struct plot **out_
                      &plot, err));
     plot_add_legend(plot, "published list", GEOM_POINTS, &published);
     moe_try(usage_legend(report, plot, err));
-    moe_try(usage_panels(report, plot, 1, "expert, by rank", NAN, err));
+    moe_try(usage_panels(report, plot, 1, "expert, by rank", NAN, false, err));
     for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++) {
         const enum source_b_experiment model = (enum source_b_experiment)(i % B_ROUTED);
         const struct run_group group = source_b_group(report, model, (enum source_b_protocol)(i / B_ROUTED));
@@ -276,7 +277,7 @@ moe_status draw_b_usage_gif(struct report *report, int32_t frame, struct plot **
              (long long)((int64_t)frames.ends[frame] * courses[0].interval));
     snprintf(note, sizeof note,
              "Runs of seed %llu; training batches since the frame before. Pale bars: the run has ended, its "
-             "last state.",
+             "last state. GShard's second choices are left out by chance.",
              (unsigned long long)flat.files[0].info.seed);
     moe_try(plot_new(&(struct plot_layout){.title = title,
                                            .note = note,
@@ -286,7 +287,7 @@ moe_status draw_b_usage_gif(struct report *report, int32_t frame, struct plot **
                                            .columns = B_ROUTED},
                      &plot, err));
     moe_try(usage_legend(report, plot, err));
-    moe_try(usage_panels(report, plot, 0, "expert", fmax(1.04 * largest, 26.0), err));
+    moe_try(usage_panels(report, plot, 0, "expert", fmax(1.04 * largest, 26.0), true, err));
     for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++) {
         const struct load_course *c = &courses[i];
         const bool ended = frame >= c->n;

@@ -9,6 +9,7 @@
 #include <png.h>
 
 #include "analysis/figure.h"
+#include "analysis/tables.h"
 
 static inline struct report *open_report(const char *path) {
     const char *const roots[] = {path};
@@ -93,6 +94,43 @@ static inline void check_figure(struct report *report, const struct figure *figu
     }
     assert_true(figure->caption[0] != '\0' && figure->title[0] != '\0');
     free(data);
+}
+
+static inline const struct figure *figure_named(const char *id) {
+    const struct figure *figure = NULL;
+    assert_int_equal(figure_find(id, &figure, NULL), MOE_OK);
+    return figure;
+}
+
+/* The first frame at page size. */
+static inline void render_figure(struct report *report, const struct figure *figure, struct plot_image *out) {
+    struct plot *plot = NULL;
+    assert_int_equal(figure->draw(report, 0, &plot, NULL), MOE_OK);
+    assert_int_equal(plot_render(plot, 1.0, out, NULL), MOE_OK);
+    plot_free(plot);
+}
+
+/* Whether a figure looks the same in two reports. */
+static inline bool looks_same(struct report *a, struct report *b, const struct figure *figure) {
+    struct plot_image images[2];
+    render_figure(a, figure, &images[0]);
+    render_figure(b, figure, &images[1]);
+    const bool same =
+        images[0].width == images[1].width && images[0].height == images[1].height &&
+        memcmp(images[0].rgb, images[1].rgb, 3 * (size_t)images[0].width * (size_t)images[0].height) == 0;
+    plot_image_free(&images[0]);
+    plot_image_free(&images[1]);
+    return same;
+}
+
+/* A table as CSV, malloc'ed. */
+static inline char *print_csv(struct report *report, const char *id) {
+    const struct table *table = NULL;
+    char *csv = NULL;
+    moe_err err = {0};
+    assert_int_equal(table_find(id, &table, NULL), MOE_OK);
+    if (table_print(report, table, TABLE_CSV, &csv, &err) != MOE_OK) fail_msg("%s: %s", id, err.message);
+    return csv;
 }
 
 /* Value of a CSV table in a line that starts with `head`, column `column`. */

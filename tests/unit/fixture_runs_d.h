@@ -13,6 +13,7 @@
 
 #include "analysis/figures/source_d.h"
 #include "core/file.h"
+#include "fixture_record.h"
 #include "record/writer.h"
 
 #define FIXTURE_D_STEPS   8 /* two epochs; every second one ends with an evaluation */
@@ -67,26 +68,11 @@ static inline moe_status fixture_d_routing(struct run_writer *w, enum run_series
                                            const struct fixture_d_run *run, int64_t step, moe_err *err) {
     int32_t load[FIXTURE_D_CELLS];
     int32_t dropped[FIXTURE_D_CELLS];
-    float zero[FIXTURE_D_CELLS] = {0};
-    int64_t updates[FIXTURE_D_CELLS];
-    uint16_t hist[FIXTURE_D_CELLS] = {0};
-    const float entropy[FIXTURE_D_LAYERS] = {1.0f, 0.5f};
     for (int32_t c = 0; c < FIXTURE_D_CELLS; c++) {
         load[c] = fixture_d_load(step, c % FIXTURE_D_EXPERTS);
         dropped[c] = fixture_d_dropped(run, c % FIXTURE_D_EXPERTS);
-        updates[c] = step;
     }
-    return run_writer_routing(w, series,
-                              &(struct run_routing_row){.step = step,
-                                                        .load = load,
-                                                        .dropped_load = dropped,
-                                                        .prob_mass = zero,
-                                                        .bias = zero,
-                                                        .expert_grad_norm = zero,
-                                                        .expert_updates = updates,
-                                                        .batch_hist = hist,
-                                                        .entropy_token = entropy},
-                              err);
+    return fixture_routing_row(w, series, step, FIXTURE_D_LAYERS, FIXTURE_D_EXPERTS, load, dropped, err);
 }
 
 static inline moe_status fixture_d_step(struct run_writer *w, const struct fixture_d_run *run, int64_t step,
@@ -152,10 +138,7 @@ static inline moe_status fixture_d_write(const struct fixture_d_run *run, moe_er
     moe_try(run_writer_begin(&begin, &w, err));
     for (int64_t step = 1; step <= FIXTURE_D_STEPS; step++)
         moe_try(fixture_d_step(w, run, step, err));
-    moe_try(run_writer_commit(w, err));
-    struct run_writer *sealed = w;
-    w = NULL;
-    moe_try(run_writer_seal(sealed, "completed", NULL, 0, NULL, err));
+    moe_try(fixture_seal(&w, err));
 out:
     run_writer_close(w);
     return status;

@@ -17,6 +17,7 @@
 #include "analysis/load_course.h"
 #include "analysis/style.h"
 #include "core/file.h"
+#include "fixture_record.h"
 #include "record/writer.h"
 
 #define ok(call) assert_int_equal((call), MOE_OK)
@@ -49,11 +50,6 @@ static moe_status write_record(struct run_writer *w, const struct load_run *run,
     moe_status status = MOE_OK;
     const int64_t step = 1 + record * run->interval;
     int32_t load[CELLS];
-    int32_t dropped[CELLS] = {0};
-    float mass[CELLS] = {0};
-    float entropy[LAYERS] = {0};
-    int64_t updates[CELLS] = {0};
-    uint16_t hist[CELLS] = {0};
     for (int32_t c = 0; c < run->layers * EXPERTS; c++)
         load[c] = load_at(run, record, c / EXPERTS, c % EXPERTS);
     moe_try(run_writer_train(w,
@@ -65,17 +61,7 @@ static moe_status write_record(struct run_writer *w, const struct load_run *run,
                                                      .grad_norm = 1.0,
                                                      .temperature = 1.0},
                              err));
-    moe_try(run_writer_routing(w, RUN_ROUTING,
-                               &(struct run_routing_row){.step = step,
-                                                         .load = load,
-                                                         .dropped_load = dropped,
-                                                         .prob_mass = mass,
-                                                         .bias = mass,
-                                                         .expert_grad_norm = mass,
-                                                         .expert_updates = updates,
-                                                         .batch_hist = hist,
-                                                         .entropy_token = entropy},
-                               err));
+    moe_try(fixture_routing_row(w, RUN_ROUTING, step, run->layers, EXPERTS, load, NULL, err));
 out:
     return status;
 }
@@ -103,10 +89,7 @@ static moe_status write_run(const struct load_run *run, moe_err *err) {
     moe_try(run_writer_begin(&begin, &w, err));
     for (int32_t r = 0; r < run->records; r++)
         moe_try(write_record(w, run, r, err));
-    moe_try(run_writer_commit(w, err));
-    struct run_writer *sealed = w;
-    w = NULL;
-    moe_try(run_writer_seal(sealed, "finished", NULL, 0, NULL, err));
+    moe_try(fixture_seal(&w, err));
 out:
     run_writer_close(w);
     return status;

@@ -168,23 +168,10 @@ static void test_shared_seeds(void **state) {
     assert_non_null(strstr(err.message, "no runs of moedl/a2_moedl_lb_biasing corrected"));
 }
 
-static const struct figure *figure_named(const char *id) {
-    const struct figure *figure = NULL;
-    ok(figure_find(id, &figure, NULL));
-    return figure;
-}
-
 static void test_every_figure(void **state) {
     (void)state;
     for (int32_t i = 0; i < FIGURES; i++)
         check_figure(report, figure_named(figures[i]), i == 0);
-}
-
-static void render(struct report *of, const char *id, struct plot_image *out) {
-    struct plot *plot = NULL;
-    ok(figure_named(id)->draw(of, 0, &plot, NULL));
-    ok(plot_render(plot, 1.0, out, NULL));
-    plot_free(plot);
 }
 
 static void write_a2(double shift) {
@@ -207,16 +194,8 @@ static void test_figures_depend_on_runs(void **state) {
     write_a2(0.05);
     struct report *changed = open_report(root);
     for (int32_t i = 0; i < FIGURES; i++) {
-        struct plot_image before;
-        struct plot_image after;
-        render(report, figures[i], &before);
-        render(changed, figures[i], &after);
-        const bool same_size = before.width == after.width && before.height == after.height;
-        const bool same =
-            same_size && memcmp(before.rgb, after.rgb, 3 * (size_t)before.width * (size_t)before.height) == 0;
+        const bool same = looks_same(report, changed, figure_named(figures[i]));
         if (same == changes[i]) fail_msg("%s %s", figures[i], same ? "does not change" : "changes");
-        plot_image_free(&before);
-        plot_image_free(&after);
     }
     report_close(changed);
     write_a2(0.0);
@@ -280,15 +259,6 @@ static void test_all_missing(void **state) {
 
 /* ---- tables */
 
-static char *print_csv(const char *id) {
-    const struct table *table = NULL;
-    char *csv = NULL;
-    moe_err err = {0};
-    ok(table_find(id, &table, NULL));
-    if (table_print(report, table, TABLE_CSV, &csv, &err) != MOE_OK) fail_msg("%s: %s", id, err.message);
-    return csv;
-}
-
 static int count_lines(const char *text) {
     int lines = 0;
     for (; *text != '\0'; text++)
@@ -299,7 +269,7 @@ static int count_lines(const char *text) {
 /* Columns of CSV after the name: published validation, training, then four estimates of three columns. */
 static void test_results(void **state) {
     (void)state;
-    char *csv = print_csv("d-results");
+    char *csv = print_csv(report, "d-results");
     assert_int_equal(count_lines(csv), 1 + 28);
     near(csv_value(csv, "\r\nb4_moedl_e16_k1,", 0), 1.13773, 0.0);
     near(csv_value(csv, "\r\nb4_moedl_e16_k1,", 1), 1.1016, 0.0);
@@ -322,7 +292,7 @@ static void test_results(void **state) {
 
 static void test_question(void **state) {
     (void)state;
-    char *csv = print_csv("d-question");
+    char *csv = print_csv(report, "d-question");
     /* label, what, published, as published (value, low, high), p, corrected, p, change, p, seeds */
     const double steps = D_A2 - D_DENSE;
     const char *head = "\r\na2 - 01,one of eight experts against dense,";
@@ -344,7 +314,7 @@ static void test_question(void **state) {
 
 static void test_parameters(void **state) {
     (void)state;
-    char *csv = print_csv("d-parameters");
+    char *csv = print_csv(report, "d-parameters");
     assert_int_equal(count_lines(csv), 1 + 11);
     /* experts, active, shared, width, published, from the sizes, difference, ours, active */
     const char *head = "\r\nd3_moedl_s2_k2_e30,";
@@ -356,7 +326,7 @@ static void test_parameters(void **state) {
 
 static void test_routing(void **state) {
     (void)state;
-    char *csv = print_csv("d-routing");
+    char *csv = print_csv(report, "d-routing");
     assert_int_equal(count_lines(csv), 1 + 2 * 16 + 6);
     const char *one = "\r\ne1_moedl_cf_1_0,as published,";
     near(csv_value(csv, one, 0), SEEDS, 0.0);
