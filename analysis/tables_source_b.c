@@ -269,6 +269,8 @@ static const struct table_column summary_columns[] = {
     {"CV\xc2\xb2", CELL_ESTIMATE, 4},
     {"Gini", CELL_ESTIMATE, 3},
     {"CV\xc2\xb2 of groups", CELL_ESTIMATE, 4},
+    {"CV\xc2\xb2 of gates", CELL_ESTIMATE, 3},
+    {"two largest gates (%)", CELL_ESTIMATE, 1},
     {"batch time (ms)", CELL_ESTIMATE, 2},
     {"seeds", CELL_NUMBER, 0},
 };
@@ -279,7 +281,8 @@ static moe_status summary_row(struct report *report, struct sheet *sheet, const 
         enum source_b_number number;
         int32_t column, levels; /* levels of gates that the model must have */
     } cells[] = {{B_TEST_ACCURACY, 5, 0}, {B_TRAIN_ACCURACY, 6, 0}, {B_CV2, 7, 1},
-                 {B_GINI, 8, 1},          {B_GROUP_CV2, 9, 2},      {B_BATCH_MS, 10, 0}};
+                 {B_GINI, 8, 1},          {B_GROUP_CV2, 9, 2},      {B_GATE_CV2, 10, 1},
+                 {B_TWO_GATES, 11, 1},    {B_BATCH_MS, 12, 0}};
     moe_status status = MOE_OK;
     const struct run_file *first = &group->files[0];
     struct table_cell *row = NULL;
@@ -300,7 +303,7 @@ static moe_status summary_row(struct report *report, struct sheet *sheet, const 
         moe_try(source_b_estimate(report, group, cells[i].number, &e, err));
         row[cells[i].column] = cell_estimate(&e);
     }
-    row[11] = cell_number(group->n);
+    row[13] = cell_number(group->n);
 out:
     return status;
 }
@@ -363,8 +366,8 @@ const struct table source_b_tables[] = {
      &source_b_routed_need, usage_columns, COUNT(usage_columns), build_usage},
     {"b-summary", "B", "Experiments of source B",
      "At the end of training, mean and 95 % interval over seeds; balance of the test images without noise. "
-     "Training accuracy is that of the batches before the last evaluation. Experiments without runs are left "
-     "out.",
+     "Training accuracy is that of the batches before the last evaluation. Gates: how much weight experts "
+     "have, where the other columns count how often they are chosen. Experiments without runs are left out.",
      &source_b_need, summary_columns, COUNT(summary_columns), build_summary},
     {"b-runs", "B", "Runs of source B",
      "Every run of the suite. The test accuracy is that after the last step.", &source_b_need, run_columns,

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/expert_shares.h"
 #include "analysis/measures.h"
 #include "analysis/series_steps.h"
 #include "analysis/style.h"
+#include "record/routing_stats.h"
 
 const char *const source_b_experiments[B_EXPERIMENTS] = {
     [B_FLAT] = "flat",
@@ -143,6 +145,21 @@ out:
     return status;
 }
 
+/* Of the shares that experts have of the gates on test images: their CV^2, or the two largest in percent. */
+static moe_status of_gates(struct report *report, const struct run_file *file, bool two, double *out,
+                           moe_err *err) {
+    moe_status status = MOE_OK;
+    double *shares = NULL;
+    int32_t n = 0;
+    moe_try(expert_shares_at(report->runs, file, SHARE_OF_MASS, B_OF_EXPERTS, -1, &shares, &n, err));
+    moe_check(n >= 2, err, MOE_ENOTFOUND, "%s: %d experts", file->path, n);
+    stats_sort(shares, n);
+    *out = two ? 100.0 * (shares[n - 1] + shares[n - 2]) : routing_stats_of_shares(shares, n).cv2;
+out:
+    free(shares);
+    return status;
+}
+
 static moe_status number_of_run(struct report *report, const struct run_file *file,
                                 enum source_b_number number, double *out, moe_err *err) {
     moe_status status = MOE_OK;
@@ -165,6 +182,9 @@ static moe_status number_of_run(struct report *report, const struct run_file *fi
         return measure_of_run(report->runs, file, "cv2.1", out, err);
     case B_GROUP_GINI:
         return measure_of_run(report->runs, file, "gini.1", out, err);
+    case B_GATE_CV2:
+    case B_TWO_GATES:
+        return of_gates(report, file, number == B_TWO_GATES, out, err);
     case B_BATCH_CV2:
         return late_mean(report, file, "step_cv2", out, err);
     case B_BATCH_GINI:
