@@ -1,7 +1,8 @@
 /* huggingface.h - models as folders of Hugging Face transformers: config.json and safetensors.
  *
  * Four of its classes together express every decoder here that is Llama-like (RMSNorm before each sublayer,
- * rotary positions, SwiGLU, untied head); names of options as in transformers 5:
+ * rotary positions, SwiGLU, untied head), three more those with queries and keys normed as in OLMo 2; names
+ * of options as in transformers 5:
  *
  *   LlamaForCausalLM     dense
  *   MixtralForCausalLM   softmax router, renormalised weights, every layer MoE, no shared experts
@@ -10,16 +11,29 @@
  *                        doubled down_proj cancels, so the two are equal to the bit
  *   Glm4MoeForCausalLM   sigmoid router with a selection bias, dense layers at the front only, shared experts
  *
+ *   Olmo2ForCausalLM     dense, model.qk_norm, norms on the outputs of sublayers
+ *   FlexOlmoForCausalLM  the same with a softmax router in every layer, weights as they are or renormalised
+ *   OlmoeForCausalLM     such a router, model.qk_norm, norms before sublayers
+ *
  * They compute what decoder_eval_batch() does: capacity, dropout and the balance losses act in training only
- * and have no place in the folder. OLMoE and Qwen3-MoE normalise queries and keys, DeepSeek-V3 compresses
- * them: no identity gives the attention here, so those folders are refused.
+ * and have no place in the folder. Qwen3-MoE norms every head of queries and keys by itself, DeepSeek-V3
+ * compresses them: no identity gives the attention here, so those folders are refused.
  */
 #ifndef MODEL_HUGGINGFACE_H
 #define MODEL_HUGGINGFACE_H
 
 #include "model/weights.h"
 
-enum huggingface_class { HF_LLAMA = 0, HF_MIXTRAL, HF_QWEN2_MOE, HF_GLM4_MOE, HF_CLASS_COUNT };
+enum huggingface_class {
+    HF_LLAMA = 0,
+    HF_MIXTRAL,
+    HF_QWEN2_MOE,
+    HF_GLM4_MOE,
+    HF_OLMO2,
+    HF_FLEX_OLMO,
+    HF_OLMOE,
+    HF_CLASS_COUNT
+};
 
 /* "LlamaForCausalLM" */
 const char *huggingface_class_name(enum huggingface_class kind);

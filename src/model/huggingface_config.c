@@ -14,6 +14,9 @@ static const struct {
     [HF_MIXTRAL] = {"MixtralForCausalLM", "mixtral"},
     [HF_QWEN2_MOE] = {"Qwen2MoeForCausalLM", "qwen2_moe"},
     [HF_GLM4_MOE] = {"Glm4MoeForCausalLM", "glm4_moe"},
+    [HF_OLMO2] = {"Olmo2ForCausalLM", "olmo2"},
+    [HF_FLEX_OLMO] = {"FlexOlmoForCausalLM", "flex_olmo"},
+    [HF_OLMOE] = {"OlmoeForCausalLM", "olmoe"},
 };
 
 const char *huggingface_class_name(enum huggingface_class kind) {
@@ -70,9 +73,11 @@ static moe_status check_decoder(const struct weights *w, moe_err *err) {
     refuse_if(
         m->norm != CONFIG_NORM_RMSNORM,
         "model.norm = layernorm; its Llama-like classes (Llama, Mixtral, Qwen2Moe, Glm4Moe) have rmsnorm");
-    refuse_if(m->norm_placement != NORM_PRE,
-              "model.norm_placement = sublayer_output; its Llama-like classes have pre");
-    refuse_if(m->qk_norm, "model.qk_norm = true; its Llama-like classes read queries and keys as they are");
+    refuse_if(m->norm_placement != NORM_PRE && !m->qk_norm,
+              "model.norm_placement = sublayer_output without model.qk_norm; Olmo2 and FlexOlmo have both");
+    refuse_if(
+        m->norm_placement == NORM_PRE && m->qk_norm && w->moe.num_layers == 0,
+        "model.qk_norm = true with model.norm_placement = pre in a dense model; Olmo2 has sublayer_output");
     refuse_if(m->positions != POSITIONS_ROPE, "model.positions = learned; its Llama-like classes have rope");
     refuse_if(m->ffn != FFN_SWIGLU, "model.ffn = gelu; its Llama-like classes have swiglu");
     return MOE_OK;
@@ -111,18 +116,44 @@ static moe_status check_moe(const struct weights *w, moe_err *err) {
     return MOE_OK;
 }
 
+/* What FlexOlmo and Olmoe lack beside that. */
+static moe_status check_olmo_moe(const struct weights *w, moe_err *err) {
+    const struct moe_config *moe = &w->moe;
+    refuse_if(moe->router != CONFIG_ROUTER_SOFTMAX,
+              "moe.router = sigmoid with model.qk_norm; FlexOlmo and Olmoe have softmax");
+    refuse_if(moe->num_shared_experts > 0,
+              "moe.num_shared_experts = %d with model.qk_norm; FlexOlmo and Olmoe have none",
+              moe->num_shared_experts);
+    refuse_if(moe->num_layers != w->model.num_hidden_layers,
+              "moe.layers with model.qk_norm: %d of %d; FlexOlmo and Olmoe have experts in every layer",
+              moe->num_layers, w->model.num_hidden_layers);
+    refuse_if(
+        w->model.norm_placement == NORM_PRE &&
+            w->model.num_attention_heads * w->model.head_dim != w->model.hidden_size,
+        "model.head_dim = %d with model.norm_placement = pre and model.qk_norm; Olmoe's heads are as wide "
+        "together as model.hidden_size",
+        w->model.head_dim);
+    return MOE_OK;
+}
+
 moe_status huggingface_class_of(const struct weights *w, enum huggingface_class *out_kind, moe_err *err) {
     moe_status status = MOE_OK;
     const struct moe_config *moe = &w->moe;
     moe_try(check_decoder(w, err));
     if (moe->num_layers == 0) {
-        *out_kind = HF_LLAMA;
+        *out_kind = w->model.qk_norm ? HF_OLMO2 : HF_LLAMA;
+        moe_check(!w->model.qk_norm || !w->model.mlp_bias, err, MOE_ENOTSUP,
+                  "cannot be expressed in transformers: model.mlp_bias = true; Olmo2 has none");
         goto out;
     }
     moe_try(check_moe(w, err));
     const bool plain = weights_renormalise(moe) && moe->num_shared_experts == 0 && !w->model.attention_bias &&
                        moe->num_layers == w->model.num_hidden_layers;
     *out_kind = moe->router == CONFIG_ROUTER_SIGMOID ? HF_GLM4_MOE : plain ? HF_MIXTRAL : HF_QWEN2_MOE;
+    if (w->model.qk_norm) {
+        moe_try(check_olmo_moe(w, err));
+        *out_kind = w->model.norm_placement == NORM_PRE ? HF_OLMOE : HF_FLEX_OLMO;
+    }
 out:
     return status;
 }
@@ -167,7 +198,8 @@ static void put_model(struct writer *out, enum huggingface_class kind, const str
     put(out, "initializer_range", json_real(m->init_std));
     put(out, "torch_dtype", json_string("float32"));
     if (kind == HF_LLAMA) put(out, "mlp_bias", json_boolean(m->mlp_bias));
-    if (kind == HF_LLAMA || kind == HF_GLM4_MOE) put(out, "attention_bias", json_boolean(m->attention_bias));
+    if (kind == HF_LLAMA || kind == HF_GLM4_MOE || hf_qk_norm(kind))
+        put(out, "attention_bias", json_boolean(m->attention_bias));
     if (kind == HF_QWEN2_MOE) put(out, "qkv_bias", json_boolean(m->attention_bias));
 }
 
@@ -218,7 +250,14 @@ static void put_moe(struct writer *out, enum huggingface_class kind, const struc
         put(out, "partial_rotary_factor", json_real(1.0)); /* before release 5 */
         put(out, "num_nextn_predict_layers", json_integer(0));
         break;
+    case HF_FLEX_OLMO:
+    case HF_OLMOE:
+        put(out, "num_experts", json_integer(moe->num_experts));
+        put(out, "intermediate_size", json_integer(moe->intermediate_size));
+        put(out, "norm_topk_prob", json_boolean(weights_renormalise(moe)));
+        break;
     case HF_LLAMA:
+    case HF_OLMO2:
     case HF_CLASS_COUNT:
         break;
     }
@@ -229,6 +268,7 @@ json_t *hf_config_json(enum huggingface_class kind, const struct weights *w,
     struct writer out = {.root = json_object()};
     put_model(&out, kind, &w->model);
     put_token(&out, "bos_token_id", tokens.bos);
+    if (hf_qk_norm(kind)) put_token(&out, "pad_token_id", -1); /* theirs may lie outside the vocabulary */
     put_token(&out, "eos_token_id", tokens.eos);
     if (w->moe.num_layers > 0) put_moe(&out, kind, w);
     if (!out.failed) return out.root;

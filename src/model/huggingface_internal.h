@@ -43,6 +43,15 @@ void hf_scale_shared(struct weights *w, float factor);
 json_t *hf_config_json(enum huggingface_class kind, const struct weights *w,
                        struct huggingface_tokens tokens);
 
+/* Whether a class norms queries and keys, and whether its norms stand on the outputs of sublayers. */
+static inline bool hf_qk_norm(enum huggingface_class kind) {
+    return kind == HF_OLMO2 || kind == HF_FLEX_OLMO || kind == HF_OLMOE;
+}
+
+static inline bool hf_norms_outputs(enum huggingface_class kind) {
+    return kind == HF_OLMO2 || kind == HF_FLEX_OLMO;
+}
+
 /* model_type of a class ("llama"). */
 const char *hf_model_type(enum huggingface_class kind);
 

@@ -80,10 +80,11 @@ static const char *string(struct reader *r, const char *key, const char *otherwi
 static const struct {
     const char *model_type, *why;
 } foreign[] = {
-    {"olmoe", "its queries and keys are normalised"},
-    {"qwen3_moe", "its queries and keys are normalised"},
-    {"qwen3", "its queries and keys are normalised"},
-    {"dots1", "its queries and keys are normalised"},
+    {"qwen3_moe", "every head of its queries and keys is normalised by itself"},
+    {"qwen3", "every head of its queries and keys is normalised by itself"},
+    {"dots1", "every head of its queries and keys is normalised by itself"},
+    {"olmo", "its norms have no weights"},
+    {"olmo3", "its attention sees a window"},
     {"deepseek_v2", "its attention compresses keys and values (MLA)"},
     {"deepseek_v3", "its attention compresses keys and values (MLA)"},
     {"gpt2", "it has learned positions and LayerNorm"},
@@ -97,7 +98,8 @@ static enum huggingface_class read_class(struct reader *r) {
     for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
         if (strcmp(type, foreign[i].model_type) == 0) why = foreign[i].why;
     refuse_if(r, true,
-              "%s: model_type '%.60s' cannot be imported: %s; llama, mixtral, qwen2_moe and glm4_moe can",
+              "%s: model_type '%.60s' cannot be imported: %s; llama, mixtral, qwen2_moe, glm4_moe, olmo2, "
+              "flex_olmo and olmoe can",
               r->path, type, why);
     return HF_LLAMA;
 }
@@ -127,7 +129,8 @@ static double read_rope(struct reader *r, double partial_otherwise) {
 static void read_model(struct reader *r, enum huggingface_class kind, struct model_config *m) {
     *m = (struct model_config){
         .norm = CONFIG_NORM_RMSNORM,
-        .norm_placement = NORM_PRE,
+        .norm_placement = hf_norms_outputs(kind) ? NORM_SUBLAYER_OUTPUT : NORM_PRE,
+        .qk_norm = hf_qk_norm(kind),
         .positions = POSITIONS_ROPE,
         .ffn = FFN_SWIGLU,
         .init = INIT_NORMAL,
@@ -151,6 +154,8 @@ static void read_model(struct reader *r, enum huggingface_class kind, struct mod
     refuse_if(r, strcmp(activation, "silu") != 0, "%s: hidden_act = '%.40s': only silu is available", r->path,
               activation);
     refuse_if(r, kind == HF_MIXTRAL && m->attention_bias, "%s: attention_bias: Mixtral has none", r->path);
+    refuse_if(r, kind == HF_OLMOE && value_of(r, "clip_qkv") != NULL,
+              "%s: clip_qkv is set: clipped queries, keys and values are not available", r->path);
     refuse_if(
         r, heads % m->num_key_value_heads != 0 || (int64_t)heads * m->head_dim > ATTENTION_MAX,
         "%s: %d heads of %d, %d for keys and values: they must divide, and be no wider than %d together",
@@ -232,11 +237,15 @@ static void read_moe(struct reader *r, enum huggingface_class kind, const struct
                                .temperature_start = 1,
                                .temperature_end = 1,
                                .expert_lr_scale = 1};
-    if (kind == HF_LLAMA) return;
+    if (kind == HF_LLAMA || kind == HF_OLMO2) return;
     moe->num_active_experts = integer(r, "num_experts_per_tok", 1, 1 << 12, 0);
     if (kind == HF_MIXTRAL) {
         moe->num_experts = integer(r, "num_local_experts", 1, 1 << 12, 0);
         moe->renormalize = true;
+        set_all_layers(moe, 0, m->num_hidden_layers);
+    } else if (kind == HF_FLEX_OLMO || kind == HF_OLMOE) {
+        moe->num_experts = integer(r, "num_experts", 1, 1 << 12, 0);
+        moe->renormalize = truth(r, "norm_topk_prob", false);
         set_all_layers(moe, 0, m->num_hidden_layers);
     } else if (kind == HF_QWEN2_MOE) {
         read_qwen2_moe(r, m->num_hidden_layers, moe);

@@ -15,6 +15,8 @@ static const struct moe_names names_of[HF_CLASS_COUNT] = {
     [HF_MIXTRAL] = {"block_sparse_moe", "w1", "w3", "w2", NULL},
     [HF_QWEN2_MOE] = {"mlp", "gate_proj", "up_proj", "down_proj", "shared_expert"},
     [HF_GLM4_MOE] = {"mlp", "gate_proj", "up_proj", "down_proj", "shared_experts"},
+    [HF_FLEX_OLMO] = {"mlp", "gate_proj", "up_proj", "down_proj", NULL},
+    [HF_OLMOE] = {"mlp", "gate_proj", "up_proj", "down_proj", NULL},
 };
 
 /* What is being listed; the first failure stays in status. */
@@ -97,9 +99,27 @@ static void add_attention(struct lister *l, enum huggingface_class kind) {
     }
     take(l, add(l, "model.layers.%d.self_attn.o_proj.weight", l->layer), own(l, "attention.out.weight", name),
          0, m->hidden_size, q);
-    if (m->attention_bias && kind == HF_LLAMA)
+    if (m->attention_bias && (kind == HF_LLAMA || hf_qk_norm(kind)))
         take(l, add(l, "model.layers.%d.self_attn.o_proj.bias", l->layer), own(l, "attention.out.bias", name),
              0, m->hidden_size, VECTOR);
+    if (!hf_qk_norm(kind)) return;
+    take(l, add(l, "model.layers.%d.self_attn.q_norm.weight", l->layer),
+         own(l, "attention.q_norm.weight", name), 0, q, VECTOR);
+    take(l, add(l, "model.layers.%d.self_attn.k_norm.weight", l->layer),
+         own(l, "attention.k_norm.weight", name), 0, kv, VECTOR);
+}
+
+/* The two norms of a block: before attention and feed-forward, or behind them. */
+static void add_norms(struct lister *l, enum huggingface_class kind) {
+    static const char *const before[] = {"input_layernorm", "post_attention_layernorm"};
+    static const char *const behind[] = {"post_attention_layernorm", "post_feedforward_layernorm"};
+    const char *const *names = hf_norms_outputs(kind) ? behind : before;
+    const int64_t width = l->w->model.hidden_size;
+    char name[PARAM_NAME_MAX];
+    take(l, add(l, "model.layers.%d.%s.weight", l->layer, names[0]), own(l, "norm1.weight", name), 0, width,
+         VECTOR);
+    take(l, add(l, "model.layers.%d.%s.weight", l->layer, names[1]), own(l, "norm2.weight", name), 0, width,
+         VECTOR);
 }
 
 /* One feed-forward network; fc1 holds the rows of the gate and then of up. */
@@ -169,7 +189,6 @@ moe_status hf_tensors_of(enum huggingface_class kind, const struct weights *w, s
                          moe_err *err) {
     struct lister l = {.w = w, .list = out, .err = err};
     const struct model_config *m = &w->model;
-    char name[PARAM_NAME_MAX];
     int32_t row = 0;
     *out = (struct hf_tensors){0};
     take(&l, add(&l, "model.embed_tokens.weight"), "token_embedding.weight", 0, m->vocab_size,
@@ -177,10 +196,7 @@ moe_status hf_tensors_of(enum huggingface_class kind, const struct weights *w, s
     take(&l, add(&l, "model.norm.weight"), "norm.weight", 0, m->hidden_size, VECTOR);
     take(&l, add(&l, "lm_head.weight"), "head.weight", 0, m->vocab_size, m->hidden_size);
     for (l.layer = 0; l.layer < m->num_hidden_layers && l.status == MOE_OK; l.layer++) {
-        take(&l, add(&l, "model.layers.%d.input_layernorm.weight", l.layer), own(&l, "norm1.weight", name), 0,
-             m->hidden_size, VECTOR);
-        take(&l, add(&l, "model.layers.%d.post_attention_layernorm.weight", l.layer),
-             own(&l, "norm2.weight", name), 0, m->hidden_size, VECTOR);
+        add_norms(&l, kind);
         add_attention(&l, kind);
         if (row < w->moe.num_layers && w->moe.layers[row] == l.layer) {
             add_moe(&l, kind, row++);

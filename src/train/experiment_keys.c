@@ -119,10 +119,10 @@ static const struct config_key keys[] = {
           "Width g of an expert as a share of model.intermediate_size: determines intermediate_size, "
           "num_active_experts = (1 - generalist_granularity) / g and num_experts = sparsity / g, both halved "
           "with two groups; 0 = those keys are set by themselves.")},
-    {AT(moe.sparsity), .type = CONFIG_FLOAT, RANGE(1, 65536), .silent = true,
-     TEXT("1.0", "",
+    {AT(moe.sparsity), .type = CONFIG_FLOAT, RANGE(0, 65536), .silent = true,
+     TEXT("0.0", "",
           "Summed widths of all routed experts of a layer, as a multiple of model.intermediate_size; used "
-          "with granularity.")},
+          "with granularity. 0 is taken as 1.")},
     {AT(moe.granularity_2), .type = CONFIG_FLOAT, RANGE(0, 1), .silent = true,
      TEXT("0.0", "",
           "The same as granularity for a second group of experts with a router of its own; 0 = one group.")},

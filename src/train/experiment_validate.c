@@ -130,7 +130,7 @@ static moe_status resolve_group(const struct subject *s, const struct by_size *g
     moe_status status = MOE_OK;
     const struct moe_config *moe = &s->e->moe;
     const int32_t active = whole((1 - moe->generalist_granularity) / group->g / groups);
-    const int32_t experts = whole(moe->sparsity / group->g / groups);
+    const int32_t experts = whole((moe->sparsity > 0 ? moe->sparsity : 1) / group->g / groups);
     const double width = group->g * s->e->model.intermediate_size;
     refuse_if(active == 0, group->granularity, "leaves no whole number of active experts with",
               "moe.generalist_granularity", "no such layer exists: choose another size");
@@ -173,7 +173,7 @@ static moe_status resolve_sizes(const struct subject *s, struct moe_config *moe)
     };
     refuse_if(moe->granularity == 0 && moe->granularity_2 > 0, "moe.granularity_2", "has no meaning with",
               "moe.granularity", "set both, or remove it");
-    refuse_if(moe->granularity == 0 && moe->sparsity != 1, "moe.sparsity", "has no meaning with",
+    refuse_if(moe->granularity == 0 && moe->sparsity > 0, "moe.sparsity", "has no meaning with",
               "moe.granularity", "set both, or remove it");
     if (moe->granularity > 0) moe_try(resolve_group(s, &first, groups));
     if (moe->granularity_2 > 0) moe_try(resolve_group(s, &second, groups));

@@ -29,6 +29,7 @@ class Config:
     rope_theta: float = 10000.0
     ffn: str = "gelu"  # or "swiglu"
     bias: bool = True
+    qk_norm: bool = False
     moe_layers: tuple = ()
     num_experts: int = 4
     num_active_experts: int = 1
@@ -42,10 +43,32 @@ class Config:
     router_z_coeff: float = 0.0
     z_coeff: float = 0.0
     label_smoothing: float = 0.0
+    # a second group of experts, an expert that every token uses, and source C's own way of adding that one
+    num_experts_2: int = 0
+    num_active_experts_2: int = 0
+    intermediate_size_2: int = 0
+    generalist_size: int = 0
+    published_generalist_input: bool = False
+    aux_mean_over_layers: bool = False
+
+    def groups(self):
+        """(name within the block, experts, active experts, width) of each router."""
+        out = [("moe", self.num_experts, self.num_active_experts, self.intermediate_size)]
+        if self.num_experts_2 > 0:
+            out.append(("moe2", self.num_experts_2, self.num_active_experts_2, self.intermediate_size_2))
+        return out
+
+    def router_numbers(self):
+        return [n + 1000 * group for n in self.moe_layers for group in range(len(self.groups()))]
+
+    def beside(self):
+        """The experts are a branch of their own beside attention and the generalist."""
+        return self.generalist_size > 0 and self.published_generalist_input
 
 
-def norm_shapes(c, name):
-    return {f"{name}.weight": (c.hidden_size,)} | ({f"{name}.bias": (c.hidden_size,)} if c.norm == "layernorm" else {})
+def norm_shapes(c, name, width=0):
+    shape = (width or c.hidden_size,)
+    return {f"{name}.weight": shape} | ({f"{name}.bias": shape} if c.norm == "layernorm" else {})
 
 
 def linear_shapes(c, name, out, inner, lead=()):
@@ -71,12 +94,20 @@ def shapes(c):
         out |= norm_shapes(c, b + "norm1")
         out |= linear_shapes(c, b + "attention.qkv", packed, d)
         out |= linear_shapes(c, b + "attention.out", d, c.num_attention_heads * c.head_dim)
+        if c.qk_norm:
+            out |= norm_shapes(c, b + "attention.q_norm", c.num_attention_heads * c.head_dim)
+            out |= norm_shapes(c, b + "attention.k_norm", c.num_key_value_heads * c.head_dim)
         out |= norm_shapes(c, b + "norm2")
         if n in c.moe_layers:
-            out |= {b + "moe.router.weight": (c.num_experts, d)}
-            out |= ffn_shapes(c, b + "moe.experts", c.intermediate_size, (c.num_experts,))
+            for group, experts, _, width in c.groups():
+                out |= {b + group + ".router.weight": (experts, d)}
+                out |= ffn_shapes(c, b + group + ".experts", width, (experts,))
             if c.num_shared_experts > 0:
                 out |= ffn_shapes(c, b + "moe.shared", c.num_shared_experts * c.intermediate_size)
+            if c.generalist_size > 0:
+                out |= ffn_shapes(c, b + "moe.generalist", c.generalist_size)
+            if c.beside():
+                out |= norm_shapes(c, b + "norm3")
         else:
             out |= ffn_shapes(c, b + "ffn", c.intermediate_size)
     return out | norm_shapes(c, "norm") | {"head.weight": (c.vocab_size, d)}
@@ -87,7 +118,7 @@ def random_parameters(c, generator):
     parameters = {}
     for name, shape in shapes(c).items():
         x = torch.randn(shape, generator=generator, dtype=torch.float32)
-        if ".norm" in f".{name}" and name.endswith("weight"):
+        if "norm" in name and name.endswith("weight"):
             x = 1 + 0.1 * x
         elif name.endswith("bias"):
             x = 0.1 * x
@@ -103,8 +134,8 @@ def random_parameters(c, generator):
 
 def norm(c, p, name, x):
     if c.norm == "rmsnorm":
-        return F.rms_norm(x, (c.hidden_size,), p[name + ".weight"], c.norm_eps)
-    return F.layer_norm(x, (c.hidden_size,), p[name + ".weight"], p[name + ".bias"], c.norm_eps)
+        return F.rms_norm(x, x.shape[-1:], p[name + ".weight"], c.norm_eps)
+    return F.layer_norm(x, x.shape[-1:], p[name + ".weight"], p[name + ".bias"], c.norm_eps)
 
 
 def rotate_half(x):
@@ -131,8 +162,10 @@ def attention(c, p, name, x):
     b, t, _ = x.shape
     heads, kv, width = c.num_attention_heads, c.num_key_value_heads, c.head_dim
     qkv = F.linear(x, p[name + ".qkv.weight"], p.get(name + ".qkv.bias"))
-    q, k, v = (part.view(b, t, -1, width).transpose(1, 2)
-               for part in qkv.split((heads * width, kv * width, kv * width), dim=-1))
+    q, k, v = qkv.split((heads * width, kv * width, kv * width), dim=-1)
+    if c.qk_norm:
+        q, k = norm(c, p, name + ".q_norm", q), norm(c, p, name + ".k_norm", k)
+    q, k, v = (part.view(b, t, -1, width).transpose(1, 2) for part in (q, k, v))
     if c.positions == "rope":
         q, k = rope_halves(q, c.rope_theta), rope_halves(k, c.rope_theta)
     mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
@@ -161,34 +194,44 @@ def every_expert(c, p, name, x):
     return linear("erf,edf->erd", activation(c, linear("rd,efd->erf", x, "fc1")), "fc2")
 
 
-def route(c, p, name, x):
+def route(c, p, name, x, active):
     """x [rows, D]. Probabilities [rows, E], chosen experts and their weights [rows, K], logits."""
     logits = F.linear(x, p[name + ".weight"]) / c.temperature
     probability = F.softmax(logits, dim=-1) if c.router == "softmax" else torch.sigmoid(logits)
-    value, index = probability.topk(c.num_active_experts, dim=-1)
+    value, index = probability.topk(active, dim=-1)
     weight = value / (value.sum(dim=-1, keepdim=True) + c.renormalize_eps) if c.renormalize else value
     return probability, index, weight, logits
 
 
-def moe_ffn(c, p, name, x, out):
-    """Output for x [B, T, D]; appends probabilities, choices and router z-loss of this layer to out."""
-    rows = x.flatten(0, 1)
-    probability, index, weight, logits = route(c, p, name + ".router", rows)
+def expert_group(c, p, name, x, active, out):
+    """What one router's experts give for x [rows, D]; appends its probabilities, choices and z-loss to out."""
+    probability, index, weight, logits = route(c, p, name + ".router", x, active)
     mix = torch.zeros_like(probability).scatter(1, index, weight)
-    y = torch.einsum("re,erd->rd", mix, every_expert(c, p, name + ".experts", rows))
-    if c.num_shared_experts > 0:
-        y = y + dense_ffn(c, p, name + ".shared", rows)
     out["router_prob"].append(probability)
     out["router_index"].append(index)
     out["router_z"].append(c.router_z_coeff * logits.logsumexp(dim=-1).square().mean())
+    return torch.einsum("re,erd->rd", mix, every_expert(c, p, name + ".experts", x))
+
+
+def moe_ffn(c, p, block, x, out):
+    """Output for x [B, T, D]: the mean of the groups weighted by their active experts. The generalist is a group of
+    one active expert where it is no branch of its own; shared experts just add up."""
+    rows = x.flatten(0, 1)
+    parts = [(active, expert_group(c, p, block + group, rows, active, out)) for group, _, active, _ in c.groups()]
+    if c.generalist_size > 0 and not c.beside():
+        parts.append((1, dense_ffn(c, p, block + "moe.generalist", rows)))
+    y = sum(active * part for active, part in parts) / sum(active for active, _ in parts)
+    if c.num_shared_experts > 0:
+        y = y + dense_ffn(c, p, block + "moe.shared", rows)
     return y.view_as(x)
 
 
 def balance_loss(c, probability, index):
     """alpha E sum_e f_e P_e (Switch Transformer, eq. 4) over the rows given; P of a row sums to 1."""
-    share = torch.bincount(index.flatten(), minlength=c.num_experts).to(probability.dtype) / index.numel()
+    experts = probability.shape[-1]
+    share = torch.bincount(index.flatten(), minlength=experts).to(probability.dtype) / index.numel()
     mean = (probability / probability.sum(dim=-1, keepdim=True)).mean(dim=0)
-    return c.lb_coeff * c.num_experts * (share * mean).sum()
+    return c.lb_coeff * experts * (share * mean).sum()
 
 
 def aux_loss(c, out):
@@ -206,16 +249,20 @@ def sublayer(c, p, norm_name, x, function):
 
 
 def forward(c, p, tokens, targets):
-    """tokens, targets [B, T]. A dict of what the C model is compared on; lists have an item per MoE layer."""
+    """tokens, targets [B, T]. A dict of what the C model is compared on; lists have an item per router."""
     out = {"router_prob": [], "router_index": [], "router_z": []}
     x = F.embedding(tokens, p["token_embedding.weight"])
     if c.positions == "learned":
         x = x + p["position_embedding.weight"][:tokens.shape[1]]
     for n in range(c.num_hidden_layers):
         b = f"blocks.{n}."
+        entry = x
         x = sublayer(c, p, b + "norm1", x, lambda y: attention(c, p, b + "attention", y))
-        if n in c.moe_layers:
-            x = sublayer(c, p, b + "norm2", x, lambda y: moe_ffn(c, p, b + "moe", y, out))
+        if n in c.moe_layers and c.beside():
+            x = sublayer(c, p, b + "norm2", x, lambda y: dense_ffn(c, p, b + "moe.generalist", y))
+            x = x + sublayer(c, p, b + "norm3", entry, lambda y: moe_ffn(c, p, b, y, out)) - entry
+        elif n in c.moe_layers:
+            x = sublayer(c, p, b + "norm2", x, lambda y: moe_ffn(c, p, b, y, out))
         else:
             x = sublayer(c, p, b + "norm2", x, lambda y: dense_ffn(c, p, b + "ffn", y))
     logits = F.linear(norm(c, p, "norm", x), p["head.weight"]).flatten(0, 1)
@@ -223,7 +270,8 @@ def forward(c, p, tokens, targets):
     out["loss_nll"] = F.cross_entropy(logits, targets.flatten())
     out["loss_ce"] = F.cross_entropy(logits, targets.flatten(), label_smoothing=c.label_smoothing)
     out["loss_head_z"] = c.z_coeff * logits.logsumexp(dim=-1).square().mean()
-    out["loss_router_z"] = torch.zeros((), dtype=logits.dtype) + sum(out["router_z"])
-    out["loss_aux"] = aux_loss(c, out)
+    layers = len(c.moe_layers) if c.aux_mean_over_layers else 1
+    out["loss_router_z"] = torch.zeros((), dtype=logits.dtype) + sum(out["router_z"]) / layers
+    out["loss_aux"] = aux_loss(c, out) / layers
     out["loss"] = out["loss_ce"] + out["loss_aux"] + out["loss_head_z"] + out["loss_router_z"]
     return out

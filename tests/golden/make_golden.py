@@ -9,11 +9,15 @@ losses as float64. Running it again gives the same files, up to the last bit of 
 
 A model file holds, under the names of src/model: param.*, grad.* (of the first batch, before clipping), step1.* and
 step3.* (parameters after that many AdamW steps, one batch each), input.N and target.N (batch N), logits, losses and
-grad_norm of each batch, and per MoE layer router_prob.N and router_index.N of the first batch.
+grad_norm of each batch, and per router router_prob.N and router_index.N of the first batch (N is the layer, + 1000 for
+a layer's second router).
+
+With names of models as arguments, only those files are written.
 """
 import dataclasses
 import json
 import pathlib
+import sys
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +33,11 @@ LEARNING_RATE, BETAS, EPS, WEIGHT_DECAY, CLIP = 3e-4, (0.9, 0.999), 1e-8, 0.01, 
 LOSSES = ("loss_nll", "loss_ce", "loss_aux", "loss_head_z", "loss_router_z", "loss")
 SMALLEST_MARGIN = 1e-3  # relative, of two neighbours in an order that decides: float32 must choose alike
 
+SOURCE_C = {"norm": "rmsnorm", "norm_eps": 1e-6, "norm_placement": "sublayer_output", "positions": "rope",
+            "rope_theta": 5e5, "ffn": "swiglu", "bias": False, "qk_norm": True, "vocab_size": 19, "hidden_size": 8,
+            "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 4,
+            "intermediate_size": 6, "moe_layers": (0, 1), "num_active_experts": 2, "lb_coeff": 0.1,
+            "router_z_coeff": 1e-2, "z_coeff": 1e-3}
 MODELS = {
     "dense": Config(),
     "top1": Config(moe_layers=(0, 2)),
@@ -43,6 +52,15 @@ MODELS = {
     "sublayer_output": Config(norm="rmsnorm", norm_eps=1e-6, norm_placement="sublayer_output", positions="rope",
                               rope_theta=5e5, ffn="swiglu", bias=False, intermediate_size=20, moe_layers=(0, 1, 2),
                               num_active_experts=2, lb_coeff=0.1, router_z_coeff=1e-2, z_coeff=1e-3),
+    "two_groups": Config(**SOURCE_C, num_experts_2=6, num_active_experts_2=3, intermediate_size_2=4,
+                         aux_mean_over_layers=True),
+    "generalist": Config(**SOURCE_C, generalist_size=5),
+    "generalist_beside": Config(**SOURCE_C, generalist_size=5, num_experts_2=3, num_active_experts_2=1,
+                                intermediate_size_2=4, published_generalist_input=True, aux_mean_over_layers=True),
+    "generalist_beside_pre": Config(vocab_size=19, hidden_size=8, num_hidden_layers=2, num_attention_heads=2,
+                                    num_key_value_heads=1, head_dim=4, intermediate_size=6, positions="rope",
+                                    qk_norm=True, moe_layers=(1,), generalist_size=5,
+                                    published_generalist_input=True),
 }
 
 
@@ -52,11 +70,11 @@ def save(name, tensors, config):
     save_file(stored, DATA / f"{name}.safetensors", metadata={"config": json.dumps(config, sort_keys=True)})
 
 
-def margin(config, out):
+def margin(out):
     """Smallest relative gap between probabilities whose order decides which experts are chosen, and in which order."""
     gaps = [1.0]
-    for probability in out["router_prob"]:
-        ranked = probability.sort(dim=-1, descending=True).values[:, :config.num_active_experts + 1]
+    for probability, index in zip(out["router_prob"], out["router_index"]):
+        ranked = probability.sort(dim=-1, descending=True).values[:, :index.shape[-1] + 1]
         gaps.append((1 - ranked[:, 1:] / ranked[:, :-1]).min().item())
     return min(gaps)
 
@@ -82,7 +100,7 @@ def model_golden(config, seed):
         tokens, targets = ids[:, :-1], ids[:, 1:]
         optimizer.zero_grad()
         out = decoder_torch.forward(config, p, tokens, targets)
-        if margin(config, out) < SMALLEST_MARGIN:
+        if margin(out) < SMALLEST_MARGIN:
             return None
         out["loss"].backward()
         if step == 0 and float32_error(config, p, tokens, targets) > LARGEST_FLOAT32_ERROR:
@@ -91,8 +109,8 @@ def model_golden(config, seed):
         tensors |= {f"{key}.{step}": out[key] for key in LOSSES}
         if step == 0:
             tensors["logits"] = out["logits"]
-            tensors |= {f"router_prob.{n}": x for n, x in zip(config.moe_layers, out["router_prob"])}
-            tensors |= {f"router_index.{n}": x.int() for n, x in zip(config.moe_layers, out["router_index"])}
+            tensors |= {f"router_prob.{n}": x for n, x in zip(config.router_numbers(), out["router_prob"])}
+            tensors |= {f"router_index.{n}": x.int() for n, x in zip(config.router_numbers(), out["router_index"])}
             tensors |= {f"grad.{name}": value.grad.clone() for name, value in p.items()}
         tensors[f"grad_norm.{step}"] = torch.nn.utils.clip_grad_norm_(p.values(), CLIP)
         optimizer.step()
@@ -235,9 +253,12 @@ def main():
     optimizer = {"learning_rate": LEARNING_RATE, "beta1": BETAS[0], "beta2": BETAS[1], "eps": EPS,
                  "weight_decay": WEIGHT_DECAY, "clip": CLIP, "batch_size": BATCH, "steps": STEPS}
     for name, config in MODELS.items():
+        if len(sys.argv) > 1 and name not in sys.argv[1:]:
+            continue
         seed = next(s for s in range(1, 100) if (tensors := model_golden(config, s)) is not None)
         save(name, tensors, dataclasses.asdict(config) | optimizer | {"seed": seed})
-    save("ops", ops_golden(), {})
+    if len(sys.argv) == 1:
+        save("ops", ops_golden(), {})
 
 
 if __name__ == "__main__":

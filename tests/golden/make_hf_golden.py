@@ -43,6 +43,13 @@ MODELS = {  # name: class of the configuration, class of the model, options, typ
                   "first_k_dense_replace": 1, "partial_rotary_factor": 1.0, "norm_topk_prob": True,
                   "routed_scaling_factor": 1.5,
                   "num_nextn_predict_layers": 0}, torch.float32),
+    "olmo2": (transformers.Olmo2Config, transformers.Olmo2ForCausalLM,
+              {"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}}, torch.float32),
+    "flex_olmo": (transformers.FlexOlmoConfig, transformers.FlexOlmoForCausalLM,
+                  {"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}, "num_experts": 4,
+                   "num_experts_per_tok": 2, "norm_topk_prob": False, "pad_token_id": None}, torch.float32),
+    "olmoe": (transformers.OlmoeConfig, transformers.OlmoeForCausalLM,
+              {"num_experts": 4, "num_experts_per_tok": 2, "norm_topk_prob": True, "head_dim": 2}, torch.float32),
 }
 
 

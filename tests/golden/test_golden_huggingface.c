@@ -127,6 +127,21 @@ static void glm4_moe_with_selection_bias(void **state) {
     check("glm4_moe", HF_GLM4_MOE, 1);
 }
 
+static void olmo2(void **state) {
+    (void)state;
+    check("olmo2", HF_OLMO2, 0);
+}
+
+static void flex_olmo(void **state) {
+    (void)state;
+    check("flex_olmo", HF_FLEX_OLMO, 2);
+}
+
+static void olmoe(void **state) {
+    (void)state;
+    check("olmoe", HF_OLMOE, 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llama_with_biases),
@@ -135,6 +150,9 @@ int main(void) {
         cmocka_unit_test(mixtral),
         cmocka_unit_test(qwen2_moe_with_shared_expert),
         cmocka_unit_test(glm4_moe_with_selection_bias),
+        cmocka_unit_test(olmo2),
+        cmocka_unit_test(flex_olmo),
+        cmocka_unit_test(olmoe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -328,6 +328,22 @@ static void norms_on_sublayer_outputs_and_z_losses(void **state) {
     run_on_both("sublayer_output");
 }
 
+static void two_groups_of_experts(void **state) {
+    (void)state;
+    run_on_both("two_groups");
+}
+
+static void a_generalist_in_the_mean_of_the_groups(void **state) {
+    (void)state;
+    run_on_both("generalist");
+}
+
+static void experts_beside_attention_as_published(void **state) {
+    (void)state;
+    run_on_both("generalist_beside");
+    run_on_both("generalist_beside_pre");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dense_model),
@@ -337,6 +353,9 @@ int main(void) {
         cmocka_unit_test(all_experts_softly),
         cmocka_unit_test(rms_norm_rope_swiglu_sigmoid_and_a_shared_expert),
         cmocka_unit_test(norms_on_sublayer_outputs_and_z_losses),
+        cmocka_unit_test(two_groups_of_experts),
+        cmocka_unit_test(a_generalist_in_the_mean_of_the_groups),
+        cmocka_unit_test(experts_beside_attention_as_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
