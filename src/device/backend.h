@@ -100,6 +100,17 @@ struct route_shape {
     enum drop_policy policy;
 };
 
+/* A balance loss of the routers of several layers: coeff * E * sum_e f_e P_e with f_e the share of slots that
+ * chose e and P_e the mean probability (Fedus et al. 2021), over the rows of each layer, or pooled over those
+ * of all layers. */
+struct balance_shape {
+    int32_t layers, experts, top_k; /* L, E, K */
+    int32_t stride;                 /* elements between the layers' rows of [L, E] */
+    int64_t rows;                   /* of tokens, of each layer */
+    bool pooled;
+    double scale; /* coeff times the loss's weight */
+};
+
 /* How a gate turns the scores H of its experts into combine weights. */
 enum gate_kind {
     GATE_TOP_K_SOFTMAX = 0, /* softmax over the K largest of H (Shazeer et al. 2017) */
@@ -135,6 +146,15 @@ enum gate_sum {
     GATE_MASS = 1,       /* gates times scale */
     GATE_LOAD = 2,       /* differentiable load; see gate_forward */
     GATE_SUMS
+};
+
+/* Balance losses of gates: CV^2 is the squared coefficient of variation, variance over mean^2 + eps; 0 for
+ * fewer than two values, or where mean^2 + eps is 0. */
+struct gate_balance {
+    int32_t gates, experts; /* A, E */
+    enum gate_kind kind;
+    double importance, load; /* weights of the two losses in the gradient */
+    int32_t top_k;           /* of gate_balance_joint */
 };
 
 enum mixture_loss_kind {
@@ -261,6 +281,8 @@ struct backend {
     /* dx (shape of x) = f'(x) dropout(dy); dx may alias dy for ungated kinds */
     void (*activation_backward)(struct device *dev, enum activation_kind kind, act_t *dx, const act_t *dy,
                                 const act_t *x, int64_t rows, int32_t width, struct dropout drop);
+    /* y [n] = x rounded to the type of activations; y may be x where that is float */
+    void (*to_act)(struct device *dev, act_t *y, const float *x, int64_t n);
     /* y = dropout(x), n elements; y may alias x. The same call is its own gradient. */
     void (*dropout)(struct device *dev, act_t *y, const act_t *x, int64_t n, struct dropout drop);
     /* y = residual + dropout(x); y may alias residual */
@@ -303,6 +325,10 @@ struct backend {
                             const float *prob_grad, float z_grad, const float *logits, const float *prob,
                             const int32_t *index, const act_t *x, const act_t *w,
                             const struct router_shape *shape);
+    /* prob_grad [L, E] = derivative of the balance losses that shape says with respect to one row's prob,
+     * normalised over e: scale E f_e / rows, from load [L, E]. Computed in double. */
+    void (*balance_gradient)(struct device *dev, float *prob_grad, const int32_t *load,
+                             const struct balance_shape *shape);
     /* Sorts the rows * K slots by expert, stable in row order (row-major slot order); a slot of index -1
      * takes no expert. offsets [E+1]; position [rows, K] = row of the slot in the sorted order, -1 if dropped
      * or of no expert; source [rows * K] = token row of each sorted row; dropped [E] = slots that found their
@@ -356,6 +382,21 @@ struct backend {
                           const float *dweight, const float *dgates, const float *dsums, const float *scores,
                           const act_t *clean, const act_t *spread, const float *scale,
                           const struct gate_shape *shape);
+    /* loss [2] = importance and load before their weights, summed over gates, and dsums [3, A, E] = the
+     * gradient of their weighted sum with respect to sums. All in double. GATE_TOP_K_SOFTMAX  CV^2 of
+     * importance and of load, population variance (Shazeer et al. 2017) GATE_SOFTMAX_TOP_K  the same with
+     * unbiased variance and eps 1e-10 (source B's code) GATE_BY_CHANCE      importance = E sum_e f_e P_e, f
+     * from first choices, P the mean probability (Lepikhin et al. 2021, times E^2), gates weighing as many
+     * rows as they have; load = 0 */
+    void (*gate_balance)(struct device *dev, float *dsums, double *loss, const float *sums,
+                         const int32_t *counts, const struct gate_balance *balance);
+    /* The losses of two levels as one (Shazeer et al. 2017, appendix B): A gates over E experts under one
+     * gate over the A groups. CV^2 of importance[i, j] = GATE_MASS of the inner gates, and of load[i, j] =
+     * load_i load_ij / rows of group i, those whose first choice is in it; a group without rows divides its
+     * load evenly, K / E. group_sums [3, A] and sums [3, A, E]; both dsums are overwritten. */
+    void (*gate_balance_joint)(struct device *dev, float *group_dsums, float *dsums, double *loss,
+                               const float *group_sums, const float *sums, const int32_t *counts,
+                               const struct gate_balance *balance);
     /* y [rows, width] = softmax of each row of x; y may alias x */
     void (*softmax_forward)(struct device *dev, act_t *y, const act_t *x, int64_t rows, int32_t width);
     /* dx = y (dy - sum y dy); dx may alias dy */

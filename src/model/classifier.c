@@ -236,32 +236,51 @@ static void publish_routing(struct classifier *c, int64_t rows) {
     }
 }
 
-/* Reads the gates' statistics, makes the balance losses of them and, for backward, their derivatives. */
-static void balance(struct classifier *c, double weight, struct classifier_loss *loss) {
-    const struct gate_loss_settings settings = {c->controls.w_importance, c->controls.w_load};
+static struct gate_loss_settings balance_of(const struct classifier *c) {
+    return (struct gate_loss_settings){c->controls.w_importance, c->controls.w_load};
+}
+
+/* The balance losses of a forward pass and their gradient, on the device. */
+static void balance(struct classifier *c, double weight) {
+    const struct gate_loss_settings settings = balance_of(c);
+    if (c->config.kind == CLASSIFIER_DENSE) return;
+    if (classifier_is_hierarchical(&c->config))
+        hierarchy_balance(&c->parts.hierarchy, c->dev, &settings, weight);
+    else
+        gating_balance(&c->parts.gate, c->dev, &settings, weight);
+}
+
+/* Reads the gates' statistics and the balance losses. */
+static void read_balance(struct classifier *c, struct classifier_loss *loss) {
+    const struct gate_loss_settings settings = balance_of(c);
     if (c->config.kind == CLASSIFIER_DENSE) return;
     if (classifier_is_hierarchical(&c->config)) {
         hierarchy_download(&c->parts.hierarchy, c->dev);
-        hierarchy_loss(&c->parts.hierarchy, &settings, weight, loss->level);
+        hierarchy_loss(&c->parts.hierarchy, &settings, loss->level);
     } else {
         gating_download(&c->parts.gate, c->dev);
-        loss->level[LEVEL_EXPERTS] = gating_loss(&c->parts.gate, &settings, weight);
+        loss->level[LEVEL_EXPERTS] = gating_loss(&c->parts.gate, &settings);
     }
     loss->aux = loss->level[LEVEL_EXPERTS].aux + loss->level[LEVEL_GROUPS].aux;
     publish_routing(c, c->last_batch);
 }
 
-/* Loss and hits of the batch, per image and summed; the gradient too if d_mixed is not NULL. */
+/* Loss and hits of each image; the gradient too if d_mixed is not NULL. */
 static void output_loss(struct classifier *c, const struct classifier_batch *batch, double grad_scale,
-                        act_t *d_mixed, struct classifier_loss *loss) {
-    const struct backend *be = c->dev->ops;
+                        act_t *d_mixed) {
     const struct mixture_shape shape = {
         .rows = batch->batch,
         .classes = c->config.classes,
         .kind = c->config.double_softmax ? MIXTURE_SOFTMAX : MIXTURE_LOG,
         .grad_scale = (float)grad_scale,
     };
-    be->mixture_loss(c->dev, c->nll, c->correct, d_mixed, c->mixed, c->labels, &shape);
+    c->dev->ops->mixture_loss(c->dev, c->nll, c->correct, d_mixed, c->mixed, c->labels, &shape);
+}
+
+/* Reads them, summed. */
+static void read_loss(struct classifier *c, const struct classifier_batch *batch,
+                      struct classifier_loss *loss) {
+    const struct backend *be = c->dev->ops;
     loss->ce = be->sum(c->dev, c->nll, batch->batch);
     be->download(c->dev, c->host_correct, c->correct, (size_t)batch->batch * sizeof(int32_t));
     for (int64_t i = 0; i < batch->batch; i++) {
@@ -279,11 +298,13 @@ moe_status classifier_train_batch(struct classifier *c, const struct classifier_
     const struct nn_pass pass = pass_of(c, batch, true);
     const double weight = (double)pass.rows / (double)batch->step_rows;
     forward(c, &pass, batch);
-    output_loss(c, batch, 1.0 / (double)batch->step_rows, c->d_mixed, out_loss);
-    balance(c, weight, out_loss);
+    output_loss(c, batch, 1.0 / (double)batch->step_rows, c->d_mixed);
+    balance(c, weight);
     moe_try(c->dev->ops->synchronize(c->dev, err));
     const double middle = clock_seconds();
     backward(c, &pass);
+    read_loss(c, batch, out_loss);
+    read_balance(c, out_loss);
     moe_try(c->dev->ops->synchronize(c->dev, err));
     out_loss->forward_seconds = middle - start;
     out_loss->backward_seconds = clock_seconds() - middle;
@@ -301,8 +322,10 @@ moe_status classifier_eval_batch(struct classifier *c, const struct classifier_b
     memset(out_loss, 0, sizeof *out_loss);
     const struct nn_pass pass = pass_of(c, batch, false);
     forward(c, &pass, batch);
-    output_loss(c, batch, 0, NULL, out_loss);
-    balance(c, 0, out_loss);
+    output_loss(c, batch, 0, NULL);
+    balance(c, 0);
+    read_loss(c, batch, out_loss);
+    read_balance(c, out_loss);
     if (image_ce != NULL) c->dev->ops->download(c->dev, image_ce, c->nll, rows * sizeof *image_ce);
     if (image_correct != NULL) memcpy(image_correct, c->host_correct, rows * sizeof *image_correct);
     moe_try(c->dev->ops->synchronize(c->dev, err));

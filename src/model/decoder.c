@@ -212,19 +212,20 @@ static void sum_rows(struct decoder *d, const struct decoder_batch *batch, int64
     }
 }
 
-/* Reads the routing statistics and turns them into the balance losses (and, for backward, their derivatives).
- */
-static void balance(struct decoder *d, const struct nn_pass *pass, double weight, bool backward,
-                    struct decoder_loss *loss) {
+static struct balance_settings balance_settings_of(const struct decoder *d) {
     const double parts = d->moe.aux_mean_over_layers ? d->moe.num_layers : 1;
-    const struct balance_settings settings = {
+    return (struct balance_settings){
         .lb_coeff = (float)(d->moe.lb_coeff / parts),
         .pooled = d->moe.lb_scope == LB_POOLED,
         .z_coeff = (float)(d->moe.z_coeff / parts),
     };
+}
+
+/* Reads the routing statistics and turns them into the balance losses. */
+static void balance(struct decoder *d, const struct nn_pass *pass, struct decoder_loss *loss) {
+    const struct balance_settings settings = balance_settings_of(d);
     routing_download(&d->routing, d->dev);
-    const struct balance_result result =
-        routing_balance(&d->routing, d->dev, &settings, pass->rows, weight, backward);
+    const struct balance_result result = routing_balance(&d->routing, &settings, pass->rows);
     loss->aux = result.aux;
     loss->router_z = result.z;
 }
@@ -239,16 +240,18 @@ moe_status decoder_train_batch(struct decoder *d, const struct decoder_batch *ba
     const struct nn_pass pass = pass_of(d, batch, true);
     const double weight = (double)pass.rows / (double)batch->step_rows;
     const struct head_shape head = head_shape_of(d, &pass, batch, 1.0 / (double)batch->step_rows);
+    const struct balance_settings settings = balance_settings_of(d);
     double head_backward = 0;
     decoder_forward_body(d, &pass, batch);
     be->head_loss(d->dev, d->nll, d->lse, d->mean_logit, d->correct, d->d_normed,
                   params_grad(&d->parts.params, d->parts.head.weight), d->normed,
                   params_weight(&d->parts.params, d->parts.head.weight), d->targets, &head, &head_backward);
-    sum_rows(d, batch, pass.rows, out_loss);
-    balance(d, &pass, weight, true, out_loss);
+    routing_balance_gradient(&d->routing, d->dev, &settings, pass.rows, weight);
     moe_try(be->synchronize(d->dev, err));
     const double middle = clock_seconds();
     backward_body(d, &pass, weight);
+    sum_rows(d, batch, pass.rows, out_loss);
+    balance(d, &pass, out_loss);
     moe_try(be->synchronize(d->dev, err));
     out_loss->forward_seconds = middle - start - head_backward;
     out_loss->backward_seconds = clock_seconds() - middle + head_backward;
@@ -270,7 +273,7 @@ moe_status decoder_eval_batch(struct decoder *d, const struct decoder_batch *bat
     be->head_loss(d->dev, d->nll, d->lse, d->mean_logit, d->correct, NULL, NULL, d->normed,
                   params_weight(&d->parts.params, d->parts.head.weight), d->targets, &head, NULL);
     sum_rows(d, batch, pass.rows, out_loss);
-    balance(d, &pass, 1.0, false, out_loss);
+    balance(d, &pass, out_loss);
     be->download(d->dev, d->host_rows, d->nll, (size_t)pass.rows * sizeof(float));
     for (int64_t b = 0; b < batch->batch; b++) {
         double ce = 0;

@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SOURCE_B_EPS 1e-10 /* under the mean of a squared coefficient of variation */
-
 static int64_t cells(const struct gating *g) {
     return (int64_t)g->set.gates * g->set.experts;
 }
@@ -41,8 +39,6 @@ static void take_host(struct gating *g, struct arena *arena) {
     g->host.counts = arena_array(arena, int32_t, GATE_COUNTS * cells(g));
     g->host.sums = arena_array(arena, float, GATE_SUMS *cells(g));
     g->host.entropy = arena_array(arena, float, 2 * g->set.gates);
-    g->host.dsums = arena_array(arena, float, GATE_SUMS *cells(g));
-    g->host.work = arena_array(arena, double, 4 * cells(g));
 }
 
 moe_status gating_create_host(struct gating *g, moe_err *err) {
@@ -73,6 +69,7 @@ void gating_plan(struct gating *g, struct nn_memory *memory, struct nn_limits li
     g->sums = arena_array(&memory->kept, float, GATE_SUMS *cells(g));
     g->entropy = arena_array(&memory->kept, float, 2 * g->set.gates);
     g->dsums = arena_array(&memory->kept, float, GATE_SUMS *cells(g));
+    g->loss = arena_array(&memory->kept, double, 2);
     const size_t mark = arena_mark(&memory->scratch);
     g->d_clean = nn_scratch(memory, rows * cells(g));
     g->d_spread = has_noise_matrix(&g->set) ? nn_scratch(memory, rows * cells(g)) : NULL;
@@ -120,7 +117,7 @@ void gating_download(struct gating *g, struct device *dev) {
     be->download(dev, g->host.counts, g->counts, (size_t)(GATE_COUNTS * cells(g)) * sizeof(int32_t));
     be->download(dev, g->host.sums, g->sums, (size_t)(GATE_SUMS * cells(g)) * sizeof(float));
     be->download(dev, g->host.entropy, g->entropy, 2 * (size_t)g->set.gates * sizeof(float));
-    memset(g->host.dsums, 0, (size_t)(GATE_SUMS * cells(g)) * sizeof(float));
+    be->download(dev, g->host.loss, g->loss, 2 * sizeof(double));
 }
 
 void gating_backward(const struct gating *g, const struct nn_pass *pass, double noise, const act_t *x,
@@ -129,7 +126,6 @@ void gating_backward(const struct gating *g, const struct nn_pass *pass, double 
     const struct gate_shape shape = shape_of(g, pass, noise);
     const int32_t out = (int32_t)cells(g);
     const bool spread = g->spread != NULL && shape.noisy;
-    be->upload(pass->dev, g->dsums, g->host.dsums, (size_t)(GATE_SUMS * cells(g)) * sizeof(float));
     be->gate_backward(pass->dev, g->d_clean, spread ? g->d_spread : NULL, d_scale, d_choice, d_gates,
                       g->dsums, g->scores, g->clean, spread ? g->spread : NULL, scale, &shape);
     be->linear_backward(pass->dev, NULL, params_grad(pass->params, g->weight), NULL, g->d_clean, x,
@@ -142,68 +138,23 @@ void gating_backward(const struct gating *g, const struct nn_pass *pass, double 
 /* ---- losses
  * ----------------------------------------------------------------------------------------------------- */
 
-double gate_cv_squared(const double *x, int32_t n, bool unbiased, double eps, double weight, double *dx) {
-    double mean = 0, squares = 0;
-    for (int32_t i = 0; i < n; i++)
-        mean += x[i] / n;
-    for (int32_t i = 0; i < n; i++)
-        squares += (x[i] - mean) * (x[i] - mean);
-    const double freedom = unbiased ? n - 1 : n, below = mean * mean + eps;
-    if (n < 2 || below == 0) return 0;
-    const double variance = squares / freedom;
-    for (int32_t i = 0; dx != NULL && i < n; i++)
-        dx[i] += weight * (2 * (x[i] - mean) / freedom / below - variance * 2 * mean / n / (below * below));
-    return variance / below;
+void gating_balance(const struct gating *g, struct device *dev, const struct gate_loss_settings *settings,
+                    double grad_scale) {
+    const struct gate_balance balance = {
+        .gates = g->set.gates,
+        .experts = g->set.experts,
+        .kind = g->set.kind,
+        .importance = settings->importance * grad_scale,
+        .load = settings->load * grad_scale,
+    };
+    dev->ops->gate_balance(dev, g->dsums, g->loss, g->sums, g->counts, &balance);
 }
 
-/* CV^2 of one gate's sums; its derivative, times weight, is added to dsums. */
-static double variation(struct gating *g, int32_t gate, enum gate_sum sum, double weight) {
-    const int32_t experts = g->set.experts;
-    const bool published = g->set.kind == GATE_SOFTMAX_TOP_K;
-    const int64_t at = sum * cells(g) + (int64_t)gate * experts;
-    double *x = g->host.work, *dx = x + experts;
-    for (int32_t e = 0; e < experts; e++) {
-        x[e] = (double)g->host.sums[at + e];
-        dx[e] = 0;
-    }
-    const double cv = gate_cv_squared(x, experts, published, published ? SOURCE_B_EPS : 0, weight, dx);
-    for (int32_t e = 0; e < experts; e++)
-        g->host.dsums[at + e] += (float)dx[e];
-    return cv;
-}
-
-/* E sum_e f_e P_e over the rows of all gates, of which gate a has those whose first choices it counts. */
-static double chance_loss(struct gating *g, double weight) {
-    const int32_t experts = g->set.experts;
-    double all = 0, loss = 0;
-    for (int64_t i = 0; i < cells(g); i++)
-        all += g->host.counts[GATE_FIRST * cells(g) + i];
-    for (int32_t a = 0; a < g->set.gates; a++) {
-        const int32_t *first = g->host.counts + GATE_FIRST * cells(g) + (int64_t)a * experts;
-        const int64_t at = GATE_LOAD * cells(g) + (int64_t)a * experts;
-        double rows = 0;
-        for (int32_t e = 0; e < experts; e++)
-            rows += first[e];
-        for (int32_t e = 0; rows > 0 && e < experts; e++) {
-            const double slope = experts * first[e] / rows / all;
-            loss += slope * (double)g->host.sums[at + e];
-            g->host.dsums[at + e] += (float)(weight * slope);
-        }
-    }
-    return loss;
-}
-
-struct gate_loss gating_loss(struct gating *g, const struct gate_loss_settings *settings, double grad_scale) {
-    struct gate_loss loss = {0};
-    if (g->set.kind == GATE_BY_CHANCE) {
-        loss.importance = chance_loss(g, settings->importance * grad_scale);
-        loss.aux = settings->importance * loss.importance;
-        return loss;
-    }
-    for (int32_t a = 0; a < g->set.gates; a++) {
-        loss.importance += variation(g, a, GATE_IMPORTANCE, settings->importance * grad_scale);
-        loss.load += variation(g, a, GATE_LOAD, settings->load * grad_scale);
-    }
-    loss.aux = settings->importance * loss.importance + settings->load * loss.load;
-    return loss;
+struct gate_loss gating_loss(const struct gating *g, const struct gate_loss_settings *settings) {
+    const double *loss = g->host.loss;
+    return (struct gate_loss){
+        .importance = loss[0],
+        .load = loss[1],
+        .aux = settings->importance * loss[0] + settings->load * loss[1],
+    };
 }

@@ -18,13 +18,12 @@ struct gating_settings {
     int32_t level;    /* row of the layer axis */
 };
 
-/* Statistics of one pass, on the host, and the gradient that the losses put on them. */
+/* Statistics of one pass, on the host. */
 struct gate_host {
     int32_t *counts; /* [2, A, E], see enum gate_count */
     float *sums;     /* [3, A, E], see enum gate_sum */
     float *entropy;  /* [2, A] */
-    float *dsums;    /* [3, A, E] */
-    double *work;    /* [4, A, E], of the losses */
+    double loss[2];  /* importance and load, before their weights */
 };
 
 struct gating {
@@ -37,7 +36,8 @@ struct gating {
     int32_t *index;        /* [rows, A K] */
     float *choice;         /* [rows, A K] combine weights */
     int32_t *counts;
-    float *sums, *entropy, *dsums;
+    float *sums, *entropy, *dsums; /* dsums: the gradient of the balance losses with respect to sums */
+    double *loss;                  /* [2], as host.loss */
     /* scratch */
     act_t *d_clean, *d_spread; /* [rows, A E] */
     struct gate_host host;
@@ -55,20 +55,15 @@ void gating_plan(struct gating *g, struct nn_memory *memory, struct nn_limits li
  * noise; 0 switches noise and chance off. */
 void gating_forward(const struct gating *g, const struct nn_pass *pass, double noise, const act_t *x,
                     const float *scale);
-/* Reads the statistics into host and clears host.dsums; waits for the device. */
+/* Reads the statistics and losses into host; waits for the device. */
 void gating_download(struct gating *g, struct device *dev);
-/* From d_choice [rows, A K], d_gates [rows, A E] (either may be NULL) and host.dsums to the parameters, and
+/* From d_choice [rows, A K], d_gates [rows, A E] (either may be NULL) and dsums to the parameters, and
  * to d_scale [rows, A] (may be NULL). The input gets no gradient: it is an image. */
 void gating_backward(const struct gating *g, const struct nn_pass *pass, double noise, const act_t *x,
                      const float *scale, float *d_scale, const float *d_choice, const float *d_gates);
 
 /* ---- losses
  * ----------------------------------------------------------------------------------------------------- */
-
-/* Squared coefficient of variation of x [n], and its gradient (dx [n] +=  weight * ; may be NULL): variance
- * over (mean^2 + eps), of the population or unbiased; 0 for fewer than two values, or where mean^2 + eps is
- * 0. */
-double gate_cv_squared(const double *x, int32_t n, bool unbiased, double eps, double weight, double *dx);
 
 struct gate_loss_settings {
     double importance, load; /* weights */
@@ -79,12 +74,11 @@ struct gate_loss {
     double aux;              /* weighted, as it enters the loss */
 };
 
-/* The balance loss of a layer on its own, from host, with its derivative (times grad_scale) in host.dsums:
- *   GATE_TOP_K_SOFTMAX  w_imp CV^2(importance) + w_load CV^2(load), population variance (Shazeer et al. 2017)
- *   GATE_SOFTMAX_TOP_K  the same with unbiased variance and eps 1e-10 (source B's code)
- *   GATE_BY_CHANCE      w_imp E sum_e f_e P_e, f from first choices, P the mean probability (Lepikhin et al.
- *                       2021, times E^2); gates weigh as many rows as they have
- * summed over gates. Layers of A > 1 gates need host.dsums zeroed first, as gating_download() leaves it. */
-struct gate_loss gating_loss(struct gating *g, const struct gate_loss_settings *settings, double grad_scale);
+/* After forward, on the device: the balance losses of a layer on its own, and their gradient (times
+ * grad_scale) for backward; the formulas of the kinds are the operation gate_balance's. */
+void gating_balance(const struct gating *g, struct device *dev, const struct gate_loss_settings *settings,
+                    double grad_scale);
+/* What came out, from host. */
+struct gate_loss gating_loss(const struct gating *g, const struct gate_loss_settings *settings);
 
 #endif

@@ -68,73 +68,32 @@ void hierarchy_backward(const struct hierarchy *h, const struct nn_pass *pass, d
     gating_backward(&h->groups, pass, noise, x, NULL, NULL, NULL, h->d_groups);
 }
 
-/* Rows that visit group i. */
-static double rows_of(const struct hierarchy *h, int32_t i) {
-    const int32_t experts = h->set.experts_per_group;
-    const int32_t *first = h->inner.host.counts + (int64_t)(GATE_FIRST * h->set.groups + i) * experts;
-    double rows = 0;
-    for (int32_t j = 0; j < experts; j++)
-        rows += first[j];
-    return rows;
+/* One loss over the experts of all groups, where the gates of both levels multiply. */
+static bool is_joint(const struct hierarchy *h) {
+    return h->set.kind == GATE_TOP_K_SOFTMAX;
 }
 
-/* CV^2 of importance[i, j], the gates' products summed, which the inner gates hand on to the groups'. */
-static double joint_importance(struct hierarchy *h, double weight) {
-    const int32_t all = h->set.groups * h->set.experts_per_group;
-    float *sums = h->inner.host.sums + (int64_t)GATE_MASS * all;
-    float *dsums = h->inner.host.dsums + (int64_t)GATE_MASS * all;
-    double *x = h->inner.host.work, *dx = x + all;
-    for (int32_t i = 0; i < all; i++) {
-        x[i] = (double)sums[i];
-        dx[i] = 0;
+void hierarchy_balance(const struct hierarchy *h, struct device *dev,
+                       const struct gate_loss_settings *settings, double grad_scale) {
+    const struct gate_balance balance = {
+        .gates = h->set.groups,
+        .experts = h->set.experts_per_group,
+        .kind = h->set.kind,
+        .importance = settings->importance * grad_scale,
+        .load = settings->load * grad_scale,
+        .top_k = h->set.top_k,
+    };
+    if (is_joint(h)) {
+        dev->ops->gate_balance_joint(dev, h->groups.dsums, h->inner.dsums, h->inner.loss, h->groups.sums,
+                                     h->inner.sums, h->inner.counts, &balance);
+    } else {
+        gating_balance(&h->groups, dev, settings, grad_scale);
+        gating_balance(&h->inner, dev, settings, grad_scale);
     }
-    const double cv = gate_cv_squared(x, all, false, 0, weight, dx);
-    for (int32_t i = 0; i < all; i++)
-        dsums[i] = (float)dx[i];
-    return cv;
 }
 
-/* CV^2 of load[i, j] = load_i load_ij / rows_i. A group without rows divides its load evenly: there is
- * nothing to say otherwise. */
-static double joint_load(struct hierarchy *h, double weight) {
-    const int32_t groups = h->set.groups, experts = h->set.experts_per_group, all = groups * experts;
-    const float *outer = h->groups.host.sums + (int64_t)GATE_LOAD * groups;
-    const float *inner = h->inner.host.sums + (int64_t)GATE_LOAD * all;
-    float *d_outer = h->groups.host.dsums + (int64_t)GATE_LOAD * groups;
-    float *d_inner = h->inner.host.dsums + (int64_t)GATE_LOAD * all;
-    double *x = h->inner.host.work, *dx = x + all, *share = dx + all;
-    for (int32_t i = 0; i < groups; i++) {
-        const double rows = rows_of(h, i);
-        for (int32_t at = i * experts; at < (i + 1) * experts; at++) {
-            share[at] = rows > 0 ? (double)inner[at] / rows : (double)h->set.top_k / experts;
-            x[at] = (double)outer[i] * share[at];
-            dx[at] = 0;
-        }
-    }
-    const double cv = gate_cv_squared(x, all, false, 0, weight, dx);
-    for (int32_t i = 0; i < groups; i++) {
-        const double rows = rows_of(h, i);
-        double sum = 0;
-        for (int32_t at = i * experts; at < (i + 1) * experts; at++) {
-            sum += dx[at] * share[at];
-            if (rows > 0) d_inner[at] = (float)(dx[at] * (double)outer[i] / rows);
-        }
-        d_outer[i] = (float)sum;
-    }
-    return cv;
-}
-
-void hierarchy_loss(struct hierarchy *h, const struct gate_loss_settings *settings, double grad_scale,
+void hierarchy_loss(const struct hierarchy *h, const struct gate_loss_settings *settings,
                     struct gate_loss out_loss[2]) {
-    if (h->set.kind != GATE_TOP_K_SOFTMAX) {
-        out_loss[LEVEL_GROUPS] = gating_loss(&h->groups, settings, grad_scale);
-        out_loss[LEVEL_EXPERTS] = gating_loss(&h->inner, settings, grad_scale);
-        return;
-    }
-    struct gate_loss loss = {0};
-    loss.importance = joint_importance(h, settings->importance * grad_scale);
-    loss.load = joint_load(h, settings->load * grad_scale);
-    loss.aux = settings->importance * loss.importance + settings->load * loss.load;
-    out_loss[LEVEL_EXPERTS] = loss;
-    out_loss[LEVEL_GROUPS] = (struct gate_loss){0};
+    out_loss[LEVEL_EXPERTS] = gating_loss(&h->inner, settings);
+    out_loss[LEVEL_GROUPS] = is_joint(h) ? (struct gate_loss){0} : gating_loss(&h->groups, settings);
 }

@@ -33,15 +33,18 @@ void hierarchy_plan(struct hierarchy *h, struct nn_memory *memory, struct nn_lim
  * the products of both gates. */
 void hierarchy_forward(const struct hierarchy *h, const struct nn_pass *pass, double noise, const act_t *x);
 void hierarchy_download(struct hierarchy *h, struct device *dev);
-/* From d_choice [rows, G K2] and both levels' host.dsums to the parameters of both. */
+/* From d_choice [rows, G K2] and both levels' dsums to the parameters of both. */
 void hierarchy_backward(const struct hierarchy *h, const struct nn_pass *pass, double noise, const act_t *x,
                         const float *d_choice);
 
-/* Losses of both levels [2], as enum gate_level.
+/* After forward, on the device: the balance losses of both levels, and their gradient (times grad_scale).
  * GATE_TOP_K_SOFTMAX: one loss over all G E experts (Shazeer et al. 2017, appendix B), reported as the
  * experts': importance[i, j] = sum_x G_i(x) G_ij(x),  load[i, j] = load_i load_ij / rows of group i. Else a
- * loss for each gate of both levels on its own (gating_loss()). */
-void hierarchy_loss(struct hierarchy *h, const struct gate_loss_settings *settings, double grad_scale,
+ * loss for each gate of both levels on its own (gating_balance()). */
+void hierarchy_balance(const struct hierarchy *h, struct device *dev,
+                       const struct gate_loss_settings *settings, double grad_scale);
+/* What came out [2], as enum gate_level, from host. */
+void hierarchy_loss(const struct hierarchy *h, const struct gate_loss_settings *settings,
                     struct gate_loss out_loss[2]);
 
 #endif

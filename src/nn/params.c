@@ -122,6 +122,14 @@ void params_get(const struct params *p, int32_t index, float *host_values) {
 void params_set(struct params *p, int32_t index, const float *host_values) {
     const struct param *item = &p->items[index];
     p->dev->ops->upload(p->dev, p->values + item->offset, host_values, (size_t)item->count * sizeof(float));
+    params_refresh(p, index);
+}
+
+void params_refresh(const struct params *p, int32_t index) {
+    const struct param *item = &p->items[index];
+    if (p->compute == (const act_t *)p->values) return;
+    p->dev->ops->to_act(p->dev, (char *)p->compute + (size_t)item->offset * p->dev->ops->act_size,
+                        p->values + item->offset, item->count);
 }
 
 int32_t params_find(const struct params *p, const char *name) {

@@ -66,6 +66,8 @@ moe_status params_initialize(struct params *p, uint64_t seed, moe_err *err);
 /* Host copies in and out: count elements of one parameter. set also refreshes the compute copy. */
 void params_get(const struct params *p, int32_t index, float *host_values);
 void params_set(struct params *p, int32_t index, const float *host_values);
+/* Makes the compute copy of one parameter of its values, after these were written by other means. */
+void params_refresh(const struct params *p, int32_t index);
 
 /* Index by name, or -1. */
 int32_t params_find(const struct params *p, const char *name);

@@ -18,7 +18,6 @@ static void take_host(struct routing *r, struct arena *arena) {
     h->entropy = arena_array(arena, float, r->layers);
     h->z = arena_array(arena, float, r->layers);
     h->hist = arena_array(arena, uint16_t, cells(r) * ROUTING_HIST_BINS);
-    h->prob_grad = arena_array(arena, float, cells(r));
     h->bias = arena_array(arena, float, cells(r));
     h->select = arena_array(arena, float, cells(r));
 }
@@ -78,10 +77,25 @@ void routing_download(struct routing *r, struct device *dev) {
         be->download(dev, r->host.hist, r->hist, cells(r) * ROUTING_HIST_BINS * sizeof(uint16_t));
 }
 
-/* Rows [first, last), of one group, balanced as one pool of tokens: returns the loss, writes its derivative
- * for each of them. */
-static double balance_pool(struct routing *r, int32_t first, int32_t last, double coeff, double rows,
-                           double grad_scale) {
+void routing_balance_gradient(const struct routing *r, struct device *dev,
+                              const struct balance_settings *settings, int64_t rows, double grad_scale) {
+    for (int32_t g = 0; r->layers > 0 && g < r->groups; g++) {
+        const int32_t first = g * (r->layers / r->groups), at = first * r->experts;
+        const struct balance_shape shape = {
+            .layers = r->layers / r->groups,
+            .experts = routing_experts(r, first),
+            .top_k = routing_top_k(r, first),
+            .stride = r->experts,
+            .rows = rows,
+            .pooled = settings->pooled,
+            .scale = grad_scale * (double)settings->lb_coeff,
+        };
+        dev->ops->balance_gradient(dev, r->prob_grad + at, r->load + at, &shape);
+    }
+}
+
+/* The loss of rows [first, last), of one group, as one pool of tokens. */
+static double pool_loss(const struct routing *r, int32_t first, int32_t last, double coeff, double rows) {
     const double pool_rows = rows * (last - first);
     const int32_t experts = routing_experts(r, first), top_k = routing_top_k(r, first);
     double aux = 0;
@@ -93,42 +107,21 @@ static double balance_pool(struct routing *r, int32_t first, int32_t last, doubl
         }
         const double f = load / (pool_rows * top_k);
         aux += coeff * experts * f * mass / pool_rows;
-        for (int32_t l = first; l < last; l++) {
-            r->host.prob_grad[l * r->experts + e] = (float)(grad_scale * coeff * experts * f / pool_rows);
-        }
     }
     return aux;
 }
 
-struct balance_result routing_balance(struct routing *r, struct device *dev,
-                                      const struct balance_settings *settings, int64_t rows,
-                                      double grad_scale, bool backward) {
+struct balance_result routing_balance(const struct routing *r, const struct balance_settings *settings,
+                                      int64_t rows) {
     struct balance_result result = {0};
     if (r->layers == 0) return result;
     const double coeff = (double)settings->lb_coeff;
     const int32_t pool = settings->pooled ? r->layers / r->groups : 1;
     for (int32_t l = 0; l < r->layers; l += pool)
-        result.aux += balance_pool(r, l, l + pool, coeff, (double)rows, grad_scale);
-    for (int32_t l = 0; l < r->layers; l++) {
+        result.aux += pool_loss(r, l, l + pool, coeff, (double)rows);
+    for (int32_t l = 0; l < r->layers; l++)
         result.z += (double)settings->z_coeff * (double)r->host.z[l] / (double)rows;
-    }
-    if (backward) dev->ops->upload(dev, r->prob_grad, r->host.prob_grad, cells(r) * sizeof(float));
     return result;
-}
-
-/* bias [E] of one router. */
-static void update_bias(float *bias, const int64_t *load, int32_t experts, float gamma, enum bias_rule rule) {
-    int64_t total = 0;
-    for (int32_t e = 0; e < experts; e++)
-        total += load[e];
-    for (int32_t e = 0; e < experts && total > 0; e++) {
-        const int64_t excess = load[e] * experts - total;    /* E (load - mean), exact */
-        const double share = (double)excess / (double)total; /* E f - 1 */
-        const float sign = excess > 0 ? -1.0f : excess < 0 ? 1.0f : 0.0f;
-        bias[e] += rule == BIAS_SIGN           ? gamma * sign
-                   : rule == BIAS_PROPORTIONAL ? (float)(-(double)gamma * share / experts)
-                                               : (float)(-(double)gamma * share);
-    }
 }
 
 void routing_update_bias(struct routing *r, const int64_t *load, float gamma, enum bias_rule rule) {

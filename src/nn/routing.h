@@ -1,9 +1,9 @@
 /* routing.h - what all MoE layers of a model share in a step: controls, statistics, and the balance terms
  * made of them.
  *
- * Between forward and backward the statistics of all layers are read once, the auxiliary losses and their
- * derivatives with respect to the router probabilities are computed on the host in double, and handed back:
- * [layers, experts] numbers.
+ * Between forward and backward the device makes the derivatives of the balance losses with respect to the
+ * router probabilities. The statistics are read once, after backward, and the losses computed of them on the
+ * host in double: [layers, experts] numbers, for which nothing else waits.
  */
 #ifndef NN_ROUTING_H
 #define NN_ROUTING_H
@@ -19,7 +19,6 @@ struct routing_host {
     float *entropy;   /* [L] sum over rows, nats */
     float *z;         /* [L] sum over rows of lse^2 */
     uint16_t *hist;   /* [L, E, ROUTING_HIST_BINS] */
-    float *prob_grad; /* [L, E] */
     float *bias;      /* [L, E] selection bias learned by routing_update_bias() */
     float *select;    /* [L, E] bias plus the mask of experts that sit out */
 };
@@ -88,11 +87,14 @@ static inline int32_t routing_top_k(const struct routing *r, int32_t layer) {
 /* Reads the statistics of the pass just made into host.*; waits for the device. */
 void routing_download(struct routing *r, struct device *dev);
 
-/* Auxiliary losses of the pass, from host.*. grad_scale is the weight of this micro-batch in the step (its
- * rows / the step's rows); prob_grad for backward is made and uploaded when `backward`. */
-struct balance_result routing_balance(struct routing *r, struct device *dev,
-                                      const struct balance_settings *settings, int64_t rows,
-                                      double grad_scale, bool backward);
+/* prob_grad for backward, on the device, from the loads of the pass just made. grad_scale is the weight of
+ * this micro-batch in the step (its rows / the step's rows). */
+void routing_balance_gradient(const struct routing *r, struct device *dev,
+                              const struct balance_settings *settings, int64_t rows, double grad_scale);
+
+/* Auxiliary losses of the pass, from host.*. */
+struct balance_result routing_balance(const struct routing *r, const struct balance_settings *settings,
+                                      int64_t rows);
 
 /* Loss-free balancing, per router, from `load` [L, E] and the shares f_e of it: bias_e += gamma * step_e. A
  * router without load keeps its bias. */

@@ -250,6 +250,7 @@ static moe_status load_param(const struct safetensors *file, struct params *para
         params->dev->ops->upload(params->dev, array_of(params, w) + p->offset, buffer,
                                  (size_t)p->count * sizeof(float));
     }
+    params_refresh(params, index);
 out:
     return status;
 }

@@ -124,6 +124,24 @@ static void dropout_agrees(void **state) {
     parity_end(t);
 }
 
+static void call_to_act(struct device *dev, void *const *p, const void *args, double *host) {
+    (void)host;
+    dev->ops->to_act(dev, p[0], p[1], *(const int64_t *)args);
+}
+
+static void to_act_agrees(void **state) {
+    static const int64_t counts[] = {0, 1, 7, 8, 1001, 70001};
+    struct parity *t = *state;
+    PARITY_BEGIN(t, to_act, 0.0);
+    for (int i = 0; i < PARITY_COUNT(counts); i++) {
+        parity_case(t, "n %d", (int)counts[i]);
+        parity_acts(t, "y", PARITY_OUT, counts[i], 0.0f);
+        parity_floats(t, "x", PARITY_IN, counts[i], 1.0f);
+        parity_run(t, call_to_act, &counts[i]);
+    }
+    parity_end(t);
+}
+
 static void call_residual_dropout(struct device *dev, void *const *p, const void *args, double *host) {
     (void)host;
     const struct dropout_case *c = args;

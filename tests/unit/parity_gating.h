@@ -104,7 +104,9 @@ static bool gate_is_close(struct parity *t, const struct gate_case *c) {
         gate_probabilities(q, row, s->experts);
         for (int32_t e = 0; e < s->experts; e++) {
             for (int32_t j = 0; j < s->experts; j++) {
-                if (e != j && fabsf(row[e] - row[j]) < 1e-5f && (c->clean > 0.0f || s->noisy)) return true;
+                /* without noise scores are inputs: equal ones are equal on both sides */
+                const bool same = !s->noisy && row[e] == row[j];
+                if (e != j && fabsf(row[e] - row[j]) < 1e-5f && !same) return true;
                 if (s->kind == CODE && fabs((double)row[e] - q[j]) < 1e-5) return true;
             }
         }
@@ -204,6 +206,85 @@ static void gate_backward_agrees(void **state) {
         }
         free(scores);
         parity_run(t, call_gate_backward, c);
+    }
+    parity_end(t);
+}
+
+/* ---- balance losses
+ * ------------------------------------------------------------------------------------------------ */
+
+struct balance_case {
+    struct gate_balance balance;
+    bool empty; /* one gate's rows are none */
+};
+
+static const struct balance_case balance_cases[] = {
+    {{1, 1, SHAZEER, 0.1, 0.2, 1}, false},   {{1, 10, SHAZEER, 0.1, 0.2, 4}, false},
+    {{5, 2, SHAZEER, 0.1, 0.0, 2}, true},    {{3, 40, SHAZEER, 10.0, 0.2, 4}, false},
+    {{1, 10, CODE, 0.1, 0.2, 4}, false},     {{5, 2, CODE, 0.1, 0.2, 2}, true},
+    {{1, 8, CHANCE, 0.01, 0.0, 2}, false},   {{5, 300, CHANCE, 0.01, 0.0, 2}, true},
+    {{130, 3, SHAZEER, 0.1, 0.2, 2}, false},
+};
+
+/* Declares sums and counts of a case: as many rows first as chosen. */
+static void balance_inputs(struct parity *t, const struct balance_case *c) {
+    const int64_t cells = (int64_t)c->balance.gates * c->balance.experts;
+    float *sums = parity_floats(t, "sums", PARITY_IN, GATE_SUMS * cells, 1.0f);
+    for (int64_t i = 0; i < GATE_SUMS * cells; i++)
+        sums[i] = fabsf(sums[i]) * 20.0f + 0.1f;
+    int32_t *counts = parity_ints(t, "counts", PARITY_IN, GATE_COUNTS * cells);
+    for (int64_t i = 0; i < GATE_COUNTS * cells; i++)
+        counts[i] = c->empty && i % cells < c->balance.experts ? 0 : 1 + (int32_t)parity_below(t, 50);
+}
+
+static void balance_label(struct parity *t, const struct balance_case *c) {
+    parity_case(t, "gates %d experts %d kind %d empty %d", c->balance.gates, c->balance.experts,
+                (int)c->balance.kind, c->empty);
+    parity_needs(t, 1, 0, 0, (int64_t)c->balance.gates * c->balance.experts);
+}
+
+static void call_gate_balance(struct device *dev, void *const *p, const void *args, double *host) {
+    const struct balance_case *c = args;
+    dev->ops->gate_balance(dev, p[0], p[1], p[2], p[3], &c->balance);
+    dev->ops->download(dev, host, p[1], 2 * sizeof *host);
+}
+
+static void gate_balance_agrees(void **state) {
+    struct parity *t = *state;
+    PARITY_BEGIN(t, gate_balance, 1e-6);
+    for (int i = 0; i < PARITY_COUNT(balance_cases); i++) {
+        const struct balance_case *c = &balance_cases[i];
+        balance_label(t, c);
+        parity_floats(t, "dsums", PARITY_OUT, GATE_SUMS * (int64_t)c->balance.gates * c->balance.experts,
+                      0.0f);
+        parity_floats(t, "loss", PARITY_SCRATCH, 4, 0.0f);
+        balance_inputs(t, c);
+        parity_run(t, call_gate_balance, c);
+    }
+    parity_end(t);
+}
+
+static void call_gate_balance_joint(struct device *dev, void *const *p, const void *args, double *host) {
+    const struct balance_case *c = args;
+    dev->ops->gate_balance_joint(dev, p[0], p[1], p[2], p[3], p[4], p[5], &c->balance);
+    dev->ops->download(dev, host, p[2], 2 * sizeof *host);
+}
+
+static void gate_balance_joint_agrees(void **state) {
+    struct parity *t = *state;
+    PARITY_BEGIN(t, gate_balance_joint, 1e-6);
+    for (int i = 0; i < PARITY_COUNT(balance_cases); i++) {
+        const struct balance_case *c = &balance_cases[i];
+        const int64_t groups = c->balance.gates;
+        balance_label(t, c);
+        parity_floats(t, "group dsums", PARITY_OUT, GATE_SUMS * groups, 0.0f);
+        parity_floats(t, "dsums", PARITY_OUT, GATE_SUMS * groups * c->balance.experts, 0.0f);
+        parity_floats(t, "loss", PARITY_SCRATCH, 4, 0.0f);
+        float *outer = parity_floats(t, "group sums", PARITY_IN, GATE_SUMS * groups, 1.0f);
+        for (int64_t j = 0; j < GATE_SUMS * groups; j++)
+            outer[j] = fabsf(outer[j]) * 20.0f + 0.1f;
+        balance_inputs(t, c);
+        parity_run(t, call_gate_balance_joint, c);
     }
     parity_end(t);
 }

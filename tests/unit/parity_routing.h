@@ -177,6 +177,37 @@ static void router_backward_agrees(void **state) {
     parity_end(t);
 }
 
+/* ---- balance between the passes
+ * ------------------------------------------------------------------------------------ */
+
+static void call_balance_gradient(struct device *dev, void *const *p, const void *args, double *host) {
+    (void)host;
+    dev->ops->balance_gradient(dev, p[0], p[1], args);
+}
+
+static void balance_gradient_agrees(void **state) {
+    static const struct balance_shape cases[] = {
+        {1, 1, 1, 1, 1, false, 0.01},       {3, 8, 2, 8, 100, false, 0.01},
+        {3, 8, 2, 11, 100, true, 0.01},     {2, 300, 8, 300, 513, true, 1.0},
+        {12, 64, 8, 70, 4096, false, 1e-3}, {12, 64, 8, 64, 4096, true, 0.0},
+    };
+    struct parity *t = *state;
+    PARITY_BEGIN(t, balance_gradient, 1e-7);
+    for (int i = 0; i < PARITY_COUNT(cases); i++) {
+        const struct balance_shape *c = &cases[i];
+        const int64_t cells = (int64_t)c->layers * c->stride;
+        parity_case(t, "layers %d experts %d top_k %d stride %d rows %d pooled %d", c->layers, c->experts,
+                    c->top_k, c->stride, (int)c->rows, c->pooled);
+        parity_needs(t, c->rows, 0, 0, c->experts);
+        parity_floats(t, "prob_grad", PARITY_OUT, cells, 0.0f);
+        int32_t *load = parity_ints(t, "load", PARITY_IN, cells);
+        for (int64_t j = 0; j < cells; j++)
+            load[j] = (int32_t)parity_below(t, c->rows);
+        parity_run(t, call_balance_gradient, c);
+    }
+    parity_end(t);
+}
+
 /* ---- route
  * -------------------------------------------------------------------------------------------------------- */
 

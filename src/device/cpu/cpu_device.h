@@ -87,6 +87,7 @@ void cpu_activation_forward(struct device *dev, enum activation_kind kind, act_t
                             int64_t rows, int32_t width, struct dropout drop);
 void cpu_activation_backward(struct device *dev, enum activation_kind kind, act_t *dx, const act_t *dy,
                              const act_t *x, int64_t rows, int32_t width, struct dropout drop);
+void cpu_to_act(struct device *dev, act_t *y, const float *x, int64_t n);
 void cpu_dropout(struct device *dev, act_t *y, const act_t *x, int64_t n, struct dropout drop);
 void cpu_residual_dropout(struct device *dev, act_t *y, const act_t *residual, const act_t *x, int64_t n,
                           struct dropout drop);
@@ -103,6 +104,8 @@ void cpu_router_backward(struct device *dev, act_t *dx, float *dw, float *dlogit
                          const float *prob_grad, float z_grad, const float *logits, const float *prob,
                          const int32_t *index, const act_t *x, const act_t *w,
                          const struct router_shape *shape);
+void cpu_balance_gradient(struct device *dev, float *prob_grad, const int32_t *load,
+                          const struct balance_shape *shape);
 void cpu_route(struct device *dev, int32_t *offsets, int32_t *position, int32_t *source, int32_t *dropped,
                const int32_t *index, const float *weight, const float *prob, const struct route_shape *shape);
 void cpu_gather(struct device *dev, act_t *y, const act_t *x, const int32_t *source, const int32_t *offsets,
@@ -122,6 +125,11 @@ void cpu_gate_forward(struct device *dev, float *scores, float *gates, int32_t *
 void cpu_gate_backward(struct device *dev, act_t *dclean, act_t *dspread, float *dscale, const float *dweight,
                        const float *dgates, const float *dsums, const float *scores, const act_t *clean,
                        const act_t *spread, const float *scale, const struct gate_shape *shape);
+void cpu_gate_balance(struct device *dev, float *dsums, double *loss, const float *sums,
+                      const int32_t *counts, const struct gate_balance *balance);
+void cpu_gate_balance_joint(struct device *dev, float *group_dsums, float *dsums, double *loss,
+                            const float *group_sums, const float *sums, const int32_t *counts,
+                            const struct gate_balance *balance);
 void cpu_softmax_forward(struct device *dev, act_t *y, const act_t *x, int64_t rows, int32_t width);
 void cpu_softmax_backward(struct device *dev, act_t *dx, const act_t *dy, const act_t *y, int64_t rows,
                           int32_t width);

@@ -187,6 +187,32 @@ void cpu_router_forward(struct device *dev, float *logits, float *prob, int32_t 
     add_partials(load, prob_mass, entropy, z, &parts, pieces, experts);
 }
 
+/* ---- balance between the passes
+ * ------------------------------------------------------------------------------- */
+
+/* Layers [first, first + pool) as one pool of rows. */
+static void pool_gradient(float *prob_grad, const int32_t *load, int32_t pool,
+                          const struct balance_shape *shape) {
+    const int32_t experts = shape->experts;
+    const double rows = (double)shape->rows * pool;
+    for (int32_t e = 0; e < experts; e++) {
+        double slots = 0;
+        for (int32_t l = 0; l < pool; l++)
+            slots += load[l * shape->stride + e];
+        const double share = slots / (rows * shape->top_k);
+        for (int32_t l = 0; l < pool; l++)
+            prob_grad[l * shape->stride + e] = (float)(shape->scale * experts * share / rows);
+    }
+}
+
+void cpu_balance_gradient(struct device *dev, float *prob_grad, const int32_t *load,
+                          const struct balance_shape *shape) {
+    const int32_t pool = shape->pooled ? shape->layers : 1;
+    (void)dev;
+    for (int32_t l = 0; l < shape->layers; l += pool)
+        pool_gradient(prob_grad + l * shape->stride, load + l * shape->stride, pool, shape);
+}
+
 /* ---- backward, one row
  * ---------------------------------------------------------------------------------------- */
 
