@@ -50,6 +50,7 @@ void cuda_activation_forward(struct device *dev, enum activation_kind kind, act_
                              int64_t rows, int32_t width, struct dropout drop);
 void cuda_activation_backward(struct device *dev, enum activation_kind kind, act_t *dx, const act_t *dy,
                               const act_t *x, int64_t rows, int32_t width, struct dropout drop);
+void cuda_to_act(struct device *dev, act_t *y, const float *x, int64_t n);
 void cuda_dropout(struct device *dev, act_t *y, const act_t *x, int64_t n, struct dropout drop);
 void cuda_residual_dropout(struct device *dev, act_t *y, const act_t *residual, const act_t *x, int64_t n,
                            struct dropout drop);
@@ -66,6 +67,8 @@ void cuda_router_backward(struct device *dev, act_t *dx, float *dw, float *dlogi
                           const float *prob_grad, float z_grad, const float *logits, const float *prob,
                           const int32_t *index, const act_t *x, const act_t *w,
                           const struct router_shape *shape);
+void cuda_balance_gradient(struct device *dev, float *prob_grad, const int32_t *load,
+                           const struct balance_shape *shape);
 void cuda_route(struct device *dev, int32_t *offsets, int32_t *position, int32_t *source, int32_t *dropped,
                 const int32_t *index, const float *weight, const float *prob,
                 const struct route_shape *shape);
@@ -87,6 +90,11 @@ void cuda_gate_backward(struct device *dev, act_t *dclean, act_t *dspread, float
                         const float *dweight, const float *dgates, const float *dsums, const float *scores,
                         const act_t *clean, const act_t *spread, const float *scale,
                         const struct gate_shape *shape);
+void cuda_gate_balance(struct device *dev, float *dsums, double *loss, const float *sums,
+                       const int32_t *counts, const struct gate_balance *balance);
+void cuda_gate_balance_joint(struct device *dev, float *group_dsums, float *dsums, double *loss,
+                             const float *group_sums, const float *sums, const int32_t *counts,
+                             const struct gate_balance *balance);
 void cuda_softmax_forward(struct device *dev, act_t *y, const act_t *x, int64_t rows, int32_t width);
 void cuda_softmax_backward(struct device *dev, act_t *dx, const act_t *dy, const act_t *y, int64_t rows,
                            int32_t width);
@@ -96,5 +104,14 @@ void cuda_sum_squares(struct device *dev, double *out, const float *x, const str
 void cuda_adamw(struct device *dev, float *params, act_t *compute, const float *grads, float *m, float *v,
                 const struct adamw_segment *segments, int32_t count, const struct adamw_step *step,
                 float grad_scale);
+
+size_t cuda_embedding_scratch(const struct device_options *options);
+size_t cuda_norm_scratch(const struct device_options *options);
+size_t cuda_head_loss_scratch(const struct device_options *options);
+size_t cuda_router_scratch(const struct device_options *options);
+size_t cuda_route_scratch(const struct device_options *options);
+size_t cuda_gate_scratch(const struct device_options *options);
+size_t cuda_gate_balance_scratch(const struct device_options *options);
+size_t cuda_sum_squares_scratch(const struct device_options *options);
 
 #endif

@@ -108,6 +108,8 @@ __global__ void span_sums_kernel(double *out, const double *partial) {
 
 void cuda_sum_squares(struct device *dev, double *out, const float *x, const struct span *spans, int32_t n) {
     double *sums = static_cast<double *>(cuda_device_of(dev)->scratch), *partial = sums + SPANS_AT_ONCE;
+    for (int32_t i = 0; i < n; i++)
+        out[i] = 0.0; /* what a failed device returns */
     for (int32_t first = 0; first < n; first += SPANS_AT_ONCE) {
         const int32_t count = std::min<int32_t>(n - first, SPANS_AT_ONCE);
         for (int32_t at = 0; at < count; at += SPAN_GROUP) {
