@@ -211,7 +211,7 @@ void cuda_embedding_backward(struct device *dev, float *dtable, float *dposition
     lay_out(&s, cuda_device_of(dev)->scratch, rows, hidden);
     const int32_t *order = sort_by_token(dev, &s, tokens, rows, vocab);
     const int64_t length = chunk_rows(rows);
-    const unsigned columns = cuda_pieces(hidden, COLUMN_THREADS * PACK);
+    const unsigned columns = cuda_pieces(hidden, (int64_t)COLUMN_THREADS * PACK);
     const dim3 grid(cuda_pieces(rows, length), columns);
     cuda_for_act(dev, [&](auto act) {
         using T = decltype(act);

@@ -24,7 +24,7 @@ static struct gate_partials partials_in(void *scratch, const struct gate_shape *
     struct gate_partials p;
     p.entropy = static_cast<double *>(scratch);
     p.sums = reinterpret_cast<float *>(p.entropy + PIECES * 2 * (int64_t)shape->gates);
-    p.counts = reinterpret_cast<int32_t *>(p.sums + PIECES * GATE_SUMS * cells);
+    p.counts = reinterpret_cast<int32_t *>(p.sums + GATE_SUMS * cells * PIECES);
     return p;
 }
 

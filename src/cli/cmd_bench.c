@@ -169,7 +169,7 @@ static void print_gpu_text(const struct bench_gpu *b, const char *device) {
 static moe_status bench_gpu(const struct bench_arguments *a, moe_err *err) {
     moe_status status = MOE_OK;
     struct bench_gpu bench;
-    const struct bench_gpu_options options = {
+    const struct bench_gpu_options gpu = {
         .suites_dir = cli_suites_dir(),
         .device = a->device,
         .tier = a->tier,
@@ -181,7 +181,7 @@ static moe_status bench_gpu(const struct bench_arguments *a, moe_err *err) {
         .rounds = (int)a->rounds,
         .matrix = (int32_t)a->matrix,
     };
-    moe_try(bench_gpu_run(&options, &bench, err));
+    moe_try(bench_gpu_run(&gpu, &bench, err));
     if (a->json)
         print_gpu_json(&bench, a->device);
     else

@@ -278,6 +278,7 @@ static void gate_balance_joint_agrees(void **state) {
         const int64_t groups = c->balance.gates;
         balance_label(t, c);
         parity_floats(t, "group dsums", PARITY_OUT, GATE_SUMS * groups, 0.0f);
+        parity_floor(t, 1e-3); /* of one group: 0, but for rounding */
         parity_floats(t, "dsums", PARITY_OUT, GATE_SUMS * groups * c->balance.experts, 0.0f);
         parity_floats(t, "loss", PARITY_SCRATCH, 4, 0.0f);
         float *outer = parity_floats(t, "group sums", PARITY_IN, GATE_SUMS * groups, 1.0f);
