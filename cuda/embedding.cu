@@ -86,7 +86,7 @@ void cuda_embedding_forward(struct device *dev, act_t *y, const int32_t *tokens,
 __global__ void digit_starts_kernel(int32_t *starts) {
     __shared__ int32_t sum[SORT_BLOCK];
     int32_t total;
-    static_assert(DIGITS == SORT_BLOCK, "a thread a digit");
+    static_assert((int)DIGITS == (int)SORT_BLOCK, "a thread a digit");
     starts[threadIdx.x] = block_rank(sum, starts[threadIdx.x], &total);
 }
 

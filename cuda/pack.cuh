@@ -11,17 +11,25 @@ struct pack {
     float v[PACK];
 };
 
+/* What one instruction moves. */
+template <typename T> struct alignas(16) pack_words {
+    static constexpr int COUNT = 16 / sizeof(T);
+    T item[COUNT];
+};
+
 /* The first n (1 to 8) elements at p, zeros behind them. */
 template <typename T> static __device__ inline struct pack pack_load(const T *p, int64_t n) {
+    constexpr int COUNT = pack_words<T>::COUNT;
     struct pack out;
-    if (n >= PACK && (uintptr_t)p % 16 == 0) {
-        alignas(16) T item[PACK];
+    if (n >= PACK && (uintptr_t)p % sizeof(pack_words<T>) == 0) {
+        const pack_words<T> *from = reinterpret_cast<const pack_words<T> *>(p);
 #pragma unroll
-        for (int i = 0; i < (int)(sizeof item / sizeof(uint4)); i++)
-            ((uint4 *)item)[i] = ((const uint4 *)p)[i];
+        for (int w = 0; w < PACK / COUNT; w++) {
+            const pack_words<T> words = from[w];
 #pragma unroll
-        for (int i = 0; i < PACK; i++)
-            out.v[i] = act_load(item, i);
+            for (int i = 0; i < COUNT; i++)
+                out.v[w * COUNT + i] = act_load(words.item, i);
+        }
     } else {
 #pragma unroll
         for (int i = 0; i < PACK; i++)
@@ -31,14 +39,17 @@ template <typename T> static __device__ inline struct pack pack_load(const T *p,
 }
 
 template <typename T> static __device__ inline void pack_store(T *p, struct pack value, int64_t n) {
-    if (n >= PACK && (uintptr_t)p % 16 == 0) {
-        alignas(16) T item[PACK];
+    constexpr int COUNT = pack_words<T>::COUNT;
+    if (n >= PACK && (uintptr_t)p % sizeof(pack_words<T>) == 0) {
+        pack_words<T> *to = reinterpret_cast<pack_words<T> *>(p);
 #pragma unroll
-        for (int i = 0; i < PACK; i++)
-            act_store(item, i, value.v[i]);
+        for (int w = 0; w < PACK / COUNT; w++) {
+            pack_words<T> words;
 #pragma unroll
-        for (int i = 0; i < (int)(sizeof item / sizeof(uint4)); i++)
-            ((uint4 *)p)[i] = ((const uint4 *)item)[i];
+            for (int i = 0; i < COUNT; i++)
+                act_store(words.item, i, value.v[w * COUNT + i]);
+            to[w] = words;
+        }
     } else {
 #pragma unroll
         for (int i = 0; i < PACK; i++)

@@ -67,7 +67,7 @@ struct parity {
     struct device *three;           /* the tested backend with three threads, opened for just this case */
     struct device_options needs;    /* the sizes of this case */
     uint64_t seed;
-    uint32_t cases;
+    uint32_t cases, most_cases; /* most: of an operation that are run; 0 = all */
     int failures;
     bool quiet; /* failures are counted, not printed */
     double worst;
@@ -424,6 +424,7 @@ static inline void parity_compare(struct parity *t) {
 
 static inline void parity_run(struct parity *t, parity_call call, const void *args) {
     moe_err err = {0};
+    if (t->most_cases > 0 && t->cases > t->most_cases) return;
     if (device_open(t->backend, &t->needs, &t->three, &err) != MOE_OK) fail_msg("%s", err.message);
     parity_round(t);
     for (int side = 0; side < PARITY_SIDES; side++)

@@ -1,6 +1,7 @@
 /* test: rooms=device label=fast */
 /* Every operation of device/backend.h on the backend named by MOE_TEST_BACKEND (default "cpu") against
- * "reference". MOE_TEST_SEED draws other inputs. Exit code 77 where this machine cannot open the backend. */
+ * "reference". MOE_TEST_SEED draws other inputs, MOE_TEST_FILTER (a pattern of test names) and MOE_TEST_CASES
+ * (cases of each operation) run less. Exit code 77 where this machine cannot open the backend. */
 #include "parity_attention.h"
 #include "parity_elementwise.h"
 #include "parity_faults.h"
@@ -108,10 +109,13 @@ int main(void) {
     const struct device_options options = {
         .threads = 1, .max_rows = 4096, .max_vocab = 1024, .max_seq = 2048, .max_width = 1024};
     const char *name = getenv("MOE_TEST_BACKEND"), *seed = getenv("MOE_TEST_SEED");
+    const char *filter = getenv("MOE_TEST_FILTER"), *cases = getenv("MOE_TEST_CASES");
     static struct parity parity;
     moe_err err = {0};
     parity.backend = name != NULL ? name : "cpu";
     parity.seed = seed != NULL ? strtoull(seed, NULL, 10) : 20240601u;
+    parity.most_cases = cases != NULL ? (uint32_t)strtoul(cases, NULL, 10) : 0;
+    if (filter != NULL) cmocka_set_test_filter(filter);
     moe_status status = device_open("reference", &options, &parity.reference, &err);
     if (status == MOE_OK) status = device_open(parity.backend, &options, &parity.one, &err);
     int result = status == MOE_ENOTSUP ? 77 : 1;
