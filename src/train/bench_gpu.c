@@ -191,7 +191,7 @@ static void set_controls(struct subject *s) {
     r->temperature = (float)schedule_temperature(moe, 0);
     r->with_select = moe->num_layers > 0 && moe->lb_gamma > 0;
     r->with_hist = moe->num_layers > 0;
-    if (r->with_select) routing_select(r, s->dev, 0.0f, moe->num_active_experts, 1, (uint32_t)s->step);
+    if (r->with_select) routing_select(r, s->dev, 0.0f, 1, (uint32_t)s->step);
 }
 
 static moe_status subject_step(struct subject *s, struct step_times *times, moe_err *err) {

@@ -101,7 +101,7 @@ static void set_controls(struct learner *l, struct device *dev, uint32_t step) {
     r->temperature = (float)schedule_temperature(moe, 0);
     r->with_select = moe->num_layers > 0 && moe->lb_gamma > 0;
     r->with_hist = moe->num_layers > 0;
-    if (r->with_select) routing_select(r, dev, 0.0f, moe->num_active_experts, 1, step);
+    if (r->with_select) routing_select(r, dev, 0.0f, 1, step);
 }
 
 static void move_bias(struct learner *l) {
