@@ -124,6 +124,21 @@ struct balance_result routing_balance(const struct routing *r, const struct bala
     return result;
 }
 
+/* bias [E] of one router. */
+static void update_bias(float *bias, const int64_t *load, int32_t experts, float gamma, enum bias_rule rule) {
+    int64_t total = 0;
+    for (int32_t e = 0; e < experts; e++)
+        total += load[e];
+    for (int32_t e = 0; e < experts && total > 0; e++) {
+        const int64_t excess = load[e] * experts - total;    /* E (load - mean), exact */
+        const double share = (double)excess / (double)total; /* E f - 1 */
+        const float sign = excess > 0 ? -1.0f : excess < 0 ? 1.0f : 0.0f;
+        bias[e] += rule == BIAS_SIGN           ? gamma * sign
+                   : rule == BIAS_PROPORTIONAL ? (float)(-(double)gamma * share / experts)
+                                               : (float)(-(double)gamma * share);
+    }
+}
+
 void routing_update_bias(struct routing *r, const int64_t *load, float gamma, enum bias_rule rule) {
     for (int32_t l = 0; l < r->biased_layers; l++) {
         const size_t at = (size_t)l * (size_t)r->experts;
