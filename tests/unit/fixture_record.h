@@ -14,18 +14,20 @@ static inline moe_status fixture_routing_row(struct run_writer *w, enum run_seri
     static const float zero[FIXTURE_MAX_CELLS];
     static const uint16_t hist[FIXTURE_MAX_CELLS];
     int64_t updates[FIXTURE_MAX_CELLS];
-    float entropy[FIXTURE_MAX_CELLS];
+    float entropy[FIXTURE_MAX_CELLS], mass[FIXTURE_MAX_CELLS];
     moe_status status = MOE_OK;
     moe_check(layers * experts <= FIXTURE_MAX_CELLS, err, MOE_EARG, "%d x %d are too many", layers, experts);
-    for (int32_t c = 0; c < layers * experts; c++)
+    for (int32_t c = 0; c < layers * experts; c++) {
         updates[c] = step;
+        mass[c] = load[c] > 0 ? (float)load[c] : 0.0f; /* gates weigh what they choose */
+    }
     for (int32_t l = 0; l < layers; l++)
         entropy[l] = 1.0f / (float)(1 << l);
     moe_try(run_writer_routing(w, series,
                                &(struct run_routing_row){.step = step,
                                                          .load = load,
                                                          .dropped_load = dropped != NULL ? dropped : none,
-                                                         .prob_mass = zero,
+                                                         .prob_mass = mass,
                                                          .bias = zero,
                                                          .expert_grad_norm = zero,
                                                          .expert_updates = updates,
