@@ -18,7 +18,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
 endif()
 if(MOE_SANITIZE)
   target_compile_options(moe_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined
-    -fno-omit-frame-pointer -g -Wno-format-truncation) # gcc's guesses go wrong in instrumented code
+    -fno-omit-frame-pointer -g
+    $<$<COMPILE_LANG_AND_ID:C,GNU>:-Wno-format-truncation>) # gcc's guesses go wrong in instrumented code
   target_link_options(moe_flags INTERFACE -fsanitize=address,undefined)
 endif()
 target_compile_definitions(moe_flags INTERFACE _POSIX_C_SOURCE=200809L _DEFAULT_SOURCE)
