@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "core/rng.h"
 #include "model/decoder.h"
 #include "train/device_fit.h"
 
