@@ -142,7 +142,8 @@ moe_status cmd_export(int argc, char **argv, moe_err *err) {
         "Writes config.json, model.safetensors and tokenizer.model for Hugging Face transformers.\v"
         "MODEL is a model file (MODEL.safetensors, of --keep-model or `moe import`) or a checkpoint "
         "(RUN.h5.ckpt). The class is LlamaForCausalLM for dense models; for softmax routers "
-        "MixtralForCausalLM or Qwen2MoeForCausalLM; for sigmoid routers Glm4MoeForCausalLM. A model that "
+        "MixtralForCausalLM or Qwen2MoeForCausalLM; for sigmoid routers Glm4MoeForCausalLM; with "
+        "model.qk_norm Olmo2-, FlexOlmo- or OlmoeForCausalLM. A model that "
         "none "
         "of them expresses exactly is refused.",
         NULL,

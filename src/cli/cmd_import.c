@@ -160,7 +160,7 @@ moe_status cmd_import(int argc, char **argv, moe_err *err) {
         "FOLDER|FILE.bin",
         "Turns a model of another program into a model file that `moe generate` and `moe export` read.\v"
         "FOLDER holds config.json and safetensors as Hugging Face transformers writes them, of the classes "
-        "Llama, Mixtral, Qwen2Moe and Glm4Moe; FILE.bin is a model of llama2.c.",
+        "Llama, Mixtral, Qwen2Moe, Glm4Moe, Olmo2, FlexOlmo and Olmoe; FILE.bin is a model of llama2.c.",
         NULL,
         NULL,
         NULL};

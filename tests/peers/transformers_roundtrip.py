@@ -25,6 +25,7 @@ LARGEST_DIFFERENCE = 1e-4
 SMOKE = ["--tier", "smoke", "--keep-model", "--threads", "1"]
 SMALL = ["model.num_hidden_layers=3", "model.expected_parameters=0", "data.validation_tokens=641", "train.max_steps=30",
          "train.eval_steps=30"]
+OLMO, SUBLAYER_OUTPUT = ["model.qk_norm=true"], "model.norm_placement=sublayer_output"
 TRAINED = [  # experiment, protocol, further settings
     ("00_llama2_ref", "as-published", []),
     ("a1_moedl_lb_penalty", "as-published", []),  # one expert, weight always 1
@@ -39,6 +40,9 @@ TRAINED = [  # experiment, protocol, further settings
     ("d2_moedl_s1_k3_e31", "as-published", []),
     ("d3_moedl_s2_k2_e30", "corrected", ["model.num_key_value_heads=2", "moe.layers=[1, 2]"]),
     ("e1_moedl_cf_1_0", "corrected", []),
+    ("00_llama2_ref", "as-published", [*OLMO, SUBLAYER_OUTPUT]),
+    ("a1_moedl_lb_penalty", "corrected", [*OLMO, SUBLAYER_OUTPUT]),
+    ("a1_moedl_lb_penalty", "corrected", OLMO),
 ]
 COMMON = {"vocab_size": 200, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3,
           "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 10, "initializer_range": 0.2,
@@ -51,6 +55,9 @@ SAVED = [  # class of the configuration, options
     (transformers.Glm4MoeConfig, {"n_routed_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 16,
                                   "n_shared_experts": 2, "partial_rotary_factor": 1.0, "attention_bias": True,
                                   "num_nextn_predict_layers": 0}),
+    (transformers.Olmo2Config, {"attention_bias": True}),
+    (transformers.FlexOlmoConfig, {"num_experts": 8, "num_experts_per_tok": 3, "pad_token_id": None}),
+    (transformers.OlmoeConfig, {"num_experts": 8, "num_experts_per_tok": 3, "head_dim": 8, "norm_topk_prob": True}),
 ]
 
 

@@ -64,6 +64,39 @@ static const struct shape shapes[] = {
       .renormalize = true,
       .lb_gamma = 0.1,
       .capacity_factor = 0.5}},
+    {"source C: two groups and a generalist, norms of queries and keys and on the sublayer's output",
+     {.num_attention_heads = 4,
+      .num_key_value_heads = 2,
+      .head_dim = 6,
+      .norm = CONFIG_NORM_RMSNORM,
+      .norm_placement = NORM_SUBLAYER_OUTPUT,
+      .positions = POSITIONS_ROPE,
+      .ffn = FFN_SWIGLU,
+      .qk_norm = true},
+     {.layers = {0, 1, 2},
+      .num_layers = 3,
+      .num_experts = MOST_EXPERTS,
+      .num_active_experts = 3,
+      .num_experts_2 = 3,
+      .num_active_experts_2 = 1,
+      .intermediate_size_2 = 20,
+      .generalist_size = 12,
+      .lb_gamma = 0.1}},
+    {"source C as published: experts beside attention",
+     {.num_attention_heads = 4,
+      .num_key_value_heads = 4,
+      .head_dim = 6,
+      .norm = CONFIG_NORM_RMSNORM,
+      .norm_placement = NORM_SUBLAYER_OUTPUT,
+      .positions = POSITIONS_ROPE,
+      .ffn = FFN_SWIGLU,
+      .qk_norm = true},
+     {.layers = {0, 2},
+      .num_layers = 2,
+      .num_experts = 4,
+      .num_active_experts = 2,
+      .generalist_size = 12,
+      .published_generalist_input = true}},
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
@@ -232,7 +265,7 @@ static void the_selection_bias_counts(void **state) {
     (void)state;
     float with[VOCAB], without[VOCAB];
     struct subject s;
-    subject_open(&s, "cpu", 1, &shapes[SHAPES - 1], SEQ);
+    subject_open(&s, "cpu", 1, &shapes[3], SEQ);
     struct decoder_cache *cache = open_cache(&s, SEQ);
     read_tokens(cache, s.tokens, PROMPT, NULL);
     read_tokens(cache, s.tokens + PROMPT, 1, with);

@@ -15,6 +15,7 @@
 
 #include "core/file.h"
 #include "model/decoder.h"
+#include "record/reader.h"
 #include "train/device_fit.h"
 #include "train/optimizer.h"
 #include "train/trainer.h"
@@ -23,6 +24,7 @@ struct folder {
     char path[64], run[96], live[112], checkpoint[112];
     volatile sig_atomic_t stop;
     int64_t stop_at;               /* step after which the run is interrupted; 0 = never */
+    int threads;                   /* 0 = 1 */
     bool checkpoint_seen_at_start; /* beside the run after its first step */
 };
 
@@ -78,8 +80,12 @@ static void watch(void *user, const struct trainer_report *report) {
 
 static moe_status train(struct folder *f, const struct experiment *e, struct trainer_result *result,
                         moe_err *err) {
-    const struct trainer_options options = {
-        .path = f->run, .device = "cpu", .threads = 1, .stop = &f->stop, .report = watch, .user = f};
+    const struct trainer_options options = {.path = f->run,
+                                            .device = "cpu",
+                                            .threads = f->threads > 0 ? f->threads : 1,
+                                            .stop = &f->stop,
+                                            .report = watch,
+                                            .user = f};
     f->stop = 0;
     return trainer_run(e, &options, result, err);
 }
@@ -125,6 +131,79 @@ static void a_checkpoint_without_its_run_is_not_used(void **state) {
     experiment_free(e);
 }
 
+/* What the record says of the routers of two groups: a row for each, and no load for experts that one lacks.
+ */
+static void check_rows(const char *path) {
+    static const int32_t numbers[] = {0, 1, 1000, 1001}, experts[] = {8, 8, 4, 4};
+    enum { MOST = 8 };
+    struct run_reader *r = NULL;
+    moe_err err = {0};
+    double *load = NULL, *bias = NULL;
+    int64_t dims[4];
+    int32_t rank;
+    if (run_reader_open(path, &r, &err) != MOE_OK ||
+        run_reader_array(r, "/routing/load", &load, dims, &rank, &err) != MOE_OK ||
+        run_reader_array(r, "/routing/bias", &bias, dims, &rank, &err) != MOE_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(rank, 3);
+    assert_int_equal(dims[1], 4);
+    assert_int_equal(dims[2], MOST);
+    const int64_t last = (dims[0] - 1) * 4 * MOST;
+    for (int l = 0; l < 4; l++) {
+        double moved = 0;
+        assert_int_equal(run_reader_layer_number(r, l), numbers[l]);
+        for (int e = 0; e < MOST; e++) {
+            assert_true((load[last + l * MOST + e] < 0) == (e >= experts[l]));
+            moved += fabs(bias[last + l * MOST + e]);
+        }
+        assert_true((moved > 0) == (l < 2)); /* the second group's bias rests */
+    }
+    free(load);
+    free(bias);
+    run_reader_close(r);
+}
+
+/* Source C's layers with all of its switches: one thread, two, and cut off on one and resumed on two. */
+static void groups_of_experts_have_one_digest(void **state) {
+    struct folder *f = *state;
+    const char *const sets[] = {SMALL,
+                                "moe.layers=[0, 1]",
+                                "model.intermediate_size=32",
+                                "moe.intermediate_size=0",
+                                "model.qk_norm=true",
+                                "model.norm_placement=sublayer_output",
+                                "moe.granularity=0.25",
+                                "moe.granularity_2=0.5",
+                                "moe.sparsity=4.0",
+                                "moe.capacity_factor=1.2",
+                                "moe.drop_in_evaluation=true",
+                                "moe.lb_coeff=0.01",
+                                "moe.z_coeff=0.001",
+                                "moe.lb_gamma=0.001",
+                                "moe.aux_mean_over_layers=true",
+                                "moe.published_bias_first_group_only=true"};
+    const int32_t count = sizeof sets / sizeof sets[0];
+    struct experiment *e = load(sets, count);
+    struct trainer_result one, two, resumed;
+    moe_err err = {0};
+    if (train(f, e, &one, &err) != MOE_OK) fail_msg("%s", err.message);
+    check_rows(f->run);
+    assert_int_equal(unlink(f->run), 0);
+    f->threads = 2;
+    if (train(f, e, &two, &err) != MOE_OK) fail_msg("%s", err.message);
+    assert_string_equal(two.digest, one.digest);
+    assert_int_equal(unlink(f->run), 0);
+    f->threads = 1;
+    f->stop_at = 3;
+    assert_int_equal(train(f, e, &resumed, &err), MOE_EINTERRUPTED);
+    f->threads = 2;
+    f->stop_at = 0;
+    if (train(f, e, &resumed, &err) != MOE_OK) fail_msg("%s", err.message);
+    assert_int_equal(resumed.resumed_at, 3);
+    assert_string_equal(resumed.digest, one.digest);
+    experiment_free(e);
+}
+
 /* Bad gradients in both blocks: the one nearer to the loss made the other, so it is the one to look at. */
 static void a_bad_gradient_is_traced_to_its_origin(void **state) {
     (void)state;
@@ -162,6 +241,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(more_experts_than_any_layer_is_wide, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_checkpoint_without_its_run_is_not_used, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(groups_of_experts_have_one_digest, set_up, tear_down),
         cmocka_unit_test(a_bad_gradient_is_traced_to_its_origin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
