@@ -79,6 +79,18 @@ out:
     return status;
 }
 
+/* " Presumes A-01, A-02 (printed)." */
+static void append_presumptions(struct text *out, const struct claim *claim) {
+    const size_t count = json_array_size(claim->presumes);
+    for (size_t i = 0; i < count; i++) {
+        const char *entry = json_string_value(json_array_get(claim->presumes, i));
+        const int length = (int)strcspn(entry, ":");
+        text_append(out, "%s%.*s", i == 0 ? " Presumes " : ", ", length, entry);
+        if (entry[length] == ':') text_append(out, " (%s)", entry + length + 1);
+    }
+    if (count > 0) text_append(out, ".");
+}
+
 void verdicts_evidence(const struct claim_results *all, struct text *out) {
     const struct claim *claim = NULL;
     for (int32_t i = 0; i < all->count; i++) {
@@ -92,6 +104,7 @@ void verdicts_evidence(const struct claim_results *all, struct text *out) {
             text_append(out, ".)");
             if (claim->note[0] != '\0') text_append(out, " ");
             append_cell(out, claim->note);
+            append_presumptions(out, claim);
             text_append(out, "\n\n");
         }
         text_append(out, "- %s: **%s**. ", r->setting, verdict_in_setting(r));

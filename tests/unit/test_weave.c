@@ -24,7 +24,10 @@ static const char ledger[] =
     "[[claim]]\nid = \"A-02-sum\"\nplace = \"p\"\nstatement = \"s\"\nkind = \"arithmetic\"\nuntested = "
     "\"w\"\n"
     "[claim.printed]\nquantity = [\"audit.tokens.dense\"]\nsays = \"q\"\nnear = \"rate.tokens\"\nwithin = "
-    "\"1\"\n";
+    "\"1\"\n"
+    "[[claim]]\nid = \"A-03-then\"\nplace = \"p\"\nstatement = \"s\"\nkind = \"measured\"\n"
+    "presumes = [\"A-01\", \"A-02:printed\"]\n"
+    "[claim.runs]\nquantity = [\"best_loss@baseline - best_loss@dense\"]\nsays = \"q\"\nabove = \"0\"\n";
 
 static moe_status open_runs(const char *folder, struct report **out, moe_err *err) {
     const char *const roots[] = {folder};
@@ -101,6 +104,8 @@ static void test_words(void **state) {
            "| [A-01](#a-01-loss) | a \\< b, top2\\_x \\| c | \xe2\x80\x93 | **reproduced**: 0.0");
     expect("{{verdicts A; A-02; A-02}}", "|---|\n| [A-02]");
     expect("{{evidence A}}", "#### A-01-loss\n");
+    expect("{{evidence A}}",
+           "(measured; p.) Presumes A-01, A-02 (printed).\n\n- as-published: **inconclusive**. ");
     expect("{{counts A}}", "| reproduced | 0 | 1 | 0 |");
     expect("{{audits A}}", "| `tokens.dense` | tokens an epoch would have | 200 | tokens |");
     expect("{{margins A}}", "| `loss` | 0.01 | a difference that counts |");
