@@ -176,7 +176,7 @@ void suite_command_print_plan(const struct suite_command *command, const struct 
     }
     printf("\n%d runs; what is missing: %.2f core hours", plan->count, hours);
     if (unknown > 0) printf(" and %d runs over all of a text (?), whose length is not known before", unknown);
-    printf("\n* of one core at %g GFLOP/s, all epochs, no early stop\n", plan->gflops);
+    printf("\n* of one core at %g GFLOP/s, all epochs, no early stop\n", plan->speed.gflops);
     printf("in all %.3f PFLOP; the largest run needs %lld MiB\n", flops * 1e-15, (long long)(memory >> 20));
     print_shard(command, plan);
 }

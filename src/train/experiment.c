@@ -49,14 +49,21 @@ static void drop_unread(const struct experiment *e, json_t *values) {
         json_object_del(json_object_get(values, "data"), of_text[i]);
 }
 
-/* Fills all sections, resolves and checks them, and writes the canonical texts; the identity is there
- * already. */
-static moe_status finish(struct experiment *e, const struct config *config, moe_err *err) {
+/* Fills all sections, resolves and checks them. */
+static moe_status fill(struct experiment *e, const struct config *config, moe_err *err) {
     moe_status status = MOE_OK;
-    json_t *values = NULL, *who = NULL;
     moe_try(config_fill(config, &EXPERIMENT_KEYS, e, err));
     moe_try(experiment_resolve(e, config, err));
     moe_try(experiment_check(e, config, err));
+out:
+    return status;
+}
+
+/* fill(), and writes the canonical texts; the identity is there already. */
+static moe_status finish(struct experiment *e, const struct config *config, moe_err *err) {
+    moe_status status = MOE_OK;
+    json_t *values = NULL, *who = NULL;
+    moe_try(fill(e, config, err));
     values = config_to_json(&EXPERIMENT_KEYS, e);
     who = config_to_json(&identity, e);
     moe_check(values != NULL && who != NULL && json_object_update(values, who) == 0, err, MOE_ENOMEM,
@@ -112,10 +119,10 @@ out:
 }
 
 /* The configuration of one run, which must be of this protocol and tier; rate > 0: as its learning-rate sweep
- * has it. */
+ * has it. Without texts if nobody reads them: their writing is most of the work. */
 static moe_status make_experiment(const struct suite_file *suite, struct suite_file_run *run,
                                   const char *protocol, const char *tier,
-                                  const struct experiment_choice *choice, double rate,
+                                  const struct experiment_choice *choice, double rate, bool texts,
                                   struct experiment **out_experiment, moe_err *err) {
     moe_status status = MOE_OK;
     struct config *config = NULL;
@@ -135,7 +142,7 @@ static moe_status make_experiment(const struct suite_file *suite, struct suite_f
               "%s: the name of protocol %s or tier %s is too long", suite->path, protocol, tier);
     memcpy(e->protocol, protocol, strlen(protocol) + 1);
     memcpy(e->tier, tier, strlen(tier) + 1);
-    moe_try(finish(e, config, err));
+    moe_try(texts ? finish(e, config, err) : fill(e, config, err));
     *out_experiment = e;
     e = NULL;
 out:
@@ -148,7 +155,8 @@ moe_status experiment_from_run(const struct suite_file *suite, const struct suit
                                const struct experiment_choice *choice, struct experiment **out_experiment,
                                moe_err *err) {
     struct suite_file_run copy = *run; /* a sweep would rename it */
-    return make_experiment(suite, &copy, choice->protocol, choice->tier, choice, 0, out_experiment, err);
+    return make_experiment(suite, &copy, choice->protocol, choice->tier, choice, 0, false, out_experiment,
+                           err);
 }
 
 moe_status experiment_from_suite(const struct suite_file *suite, const struct experiment_choice *choice,
@@ -165,8 +173,8 @@ moe_status experiment_from_suite(const struct suite_file *suite, const struct ex
     const bool sweep = lr_sweep_parse_name(choice->experiment, swept, &rate);
     moe_try(find_run(suite, suite_file_resolve(suite, sweep ? swept : choice->experiment), protocol, tier,
                      &runs, &count, &index, err));
-    moe_try(
-        make_experiment(suite, &runs[index], protocol, tier, choice, sweep ? rate : 0, out_experiment, err));
+    moe_try(make_experiment(suite, &runs[index], protocol, tier, choice, sweep ? rate : 0, true,
+                            out_experiment, err));
 out:
     suite_file_runs_free(runs, count);
     return status;

@@ -42,6 +42,8 @@ static const struct table_grammar tier = {"tier",
                                           {{"doc", SHAPE_STRING, NULL},
                                            {"seeds", SHAPE_SEEDS, NULL},
                                            {"gflops", SHAPE_SPEED, NULL},
+                                           {"us_per_expert", SHAPE_SPEED, NULL},
+                                           {"ns_per_parameter", SHAPE_SPEED, NULL},
                                            {"protocol", SHAPE_TABLES, &layer},
                                            {"lr_sweep", SHAPE_LR_SWEEP, NULL}}};
 static const struct table_grammar axis_tier = {"tier", true, {{"protocol", SHAPE_TABLES, &layer}}};

@@ -27,6 +27,18 @@ double plan_tokens(const struct experiment *e) {
 
 /* ---- what a run costs */
 
+/* Products at the speed of the tier; of each step what it costs to move the parameters, and of each
+ * micro-batch what it costs to start the products of an expert. */
+static double guess_seconds(const struct plan_speed *speed, const struct experiment *e,
+                            const struct learner_counts *counts, double tokens) {
+    const double batch = (double)e->data.sequence_length * e->train.batch_size;
+    const double micro = (double)e->data.sequence_length * e->train.micro_batch_size;
+    const double experts = (double)e->moe.num_layers * (e->moe.num_experts + e->moe.num_experts_2);
+    return tokens * counts->flops_per_token / (speed->gflops * 1e9) +
+           tokens / batch * (double)counts->total * speed->ns_per_parameter * 1e-9 +
+           tokens / micro * experts * speed->us_per_expert * 1e-6;
+}
+
 /* The first seed's counts are those of all seeds. */
 static moe_status add_run(struct plan *plan, struct experiment *e, const struct learner_counts *known,
                           moe_err *err) {
@@ -40,8 +52,8 @@ static moe_status add_run(struct plan *plan, struct experiment *e, const struct 
     }
     run->tokens = plan_tokens(e);
     run->flops = run->tokens * run->counts.flops_per_token;
-    const double weighed = run->tokens > 0 ? run->tokens : TOKENS_UNKNOWN;
-    run->seconds = weighed * run->counts.flops_per_token / (plan->gflops * 1e9);
+    run->seconds =
+        guess_seconds(&plan->speed, e, &run->counts, run->tokens > 0 ? run->tokens : TOKENS_UNKNOWN);
     run->memory = run->counts.state_bytes + run->counts.activation_bytes;
 out:
     return status;
@@ -115,16 +127,13 @@ out:
     return status;
 }
 
-/* A run's configuration with another seed, for what a plan reads of it: without the texts, whose writing is
- * most of the work for thousands of runs. A seed that --set fixes stays. */
+/* A run's configuration with another seed. A seed that --set fixes stays. */
 static moe_status copy_experiment(const struct experiment *e, uint64_t first_seed, uint64_t seed,
                                   struct experiment **out_experiment, moe_err *err) {
     moe_status status = MOE_OK;
     struct experiment *copy = malloc(sizeof *copy);
     moe_check(copy != NULL, err, MOE_ENOMEM, "no memory for an experiment");
     *copy = *e;
-    copy->json = copy->toml = NULL;
-    copy->sha256[0] = '\0';
     if (copy->train.seed == first_seed) copy->train.seed = seed;
     *out_experiment = copy;
 out:
@@ -263,9 +272,22 @@ out:
     return status;
 }
 
+/* A number of a tier's table, or what stands in its place. */
+static double number_of(const json_t *tier, const char *key, double otherwise) {
+    const json_t *leaf = json_object_get(tier, key);
+    return leaf != NULL ? json_number_value(leaf_value(leaf)) : otherwise;
+}
+
+static struct plan_speed speed_of(const struct suite_file *suite, const char *tier) {
+    const json_t *table = json_object_get(json_object_get(suite->tree, "tier"), tier);
+    return (struct plan_speed){.gflops = number_of(table, "gflops", PLAN_GFLOPS),
+                               .us_per_expert = number_of(table, "us_per_expert", 0),
+                               .ns_per_parameter = number_of(table, "ns_per_parameter", 0)};
+}
+
 moe_status plan_make(const struct plan_request *request, struct plan *out_plan, moe_err *err) {
     moe_status status = MOE_OK;
-    struct plan plan = {.gflops = PLAN_GFLOPS};
+    struct plan plan = {0};
     struct suite_file *suite = NULL;
     struct chosen *chosen = NULL;
     int32_t protocols = 0;
@@ -273,9 +295,7 @@ moe_status plan_make(const struct plan_request *request, struct plan *out_plan, 
     moe_try(suite_file_read(request->suites_dir, request->suite, &suite, err));
     moe_try(suite_file_pick(suite, "tier", request->tier, &tier, err));
     struct experiment_choice choice = {.tier = tier, .sets = request->sets, .set_count = request->set_count};
-    const json_t *gflops =
-        json_object_get(json_object_get(json_object_get(suite->tree, "tier"), tier), "gflops");
-    if (gflops != NULL) plan.gflops = json_number_value(leaf_value(gflops));
+    plan.speed = speed_of(suite, tier);
     moe_try(choose_protocols(request, suite, tier, &chosen, &protocols, err));
     if (request->names != NULL) {
         moe_try(add_named(&plan, request, suite, &choice, chosen, protocols, err));

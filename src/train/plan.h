@@ -22,14 +22,21 @@ struct plan_request {
     int32_t set_count;
 };
 
+/* What the tier says of one core's speed with its models: products, the optimizer's parameters of each step,
+ * and the experts of each layer and micro-batch, whose products are small. */
+struct plan_speed {
+    double gflops, ns_per_parameter, us_per_expert;
+};
+
 struct planned_run {
-    struct experiment *experiment; /* its texts are there for the first seed only */
+    struct experiment *experiment; /* without json, toml and sha256 */
     char *path;
     enum run_state state;
     struct learner_counts counts;
     double tokens;  /* training tokens if no early stop comes; 0 if only a file's length tells */
     double flops;   /* of all its training steps */
-    double seconds; /* of one core, guessed (plan_seconds()); of 1e8 tokens where their number is not known */
+    double seconds; /* of one core, guessed from struct plan_speed; of 1e8 tokens where their number is not
+                       known */
     int64_t memory; /* bytes: parameters, gradients, moments, activations */
 };
 
@@ -37,7 +44,7 @@ struct plan {
     struct planned_run *runs; /* ordered by seed, then protocol, then as in the suite file */
     int32_t count;
     int32_t whole; /* runs of all shards */
-    double gflops; /* of one core, as the estimates take it */
+    struct plan_speed speed;
 };
 
 /* Errors as experiment_load()'s; MOE_ENOTFOUND if nothing matches. Which runs a shard has depends on the
@@ -49,8 +56,8 @@ void plan_free(struct plan *plan);
  * is that of a file which has not been read. */
 double plan_tokens(const struct experiment *e);
 
-/* Whether one of the comma-separated globs fits a run's name. A comma before NAME= is part of the name of a
- * run with several axes: "grid@g=1_8,s=*,dense" are two globs. */
+/* Whether one of the comma-separated globs fits a run's name. Behind '@' a comma before AXIS=VALUE or before
+ * stars is part of the name: "grid@g=1_8,*,s=4,dense" are two globs. */
 bool plan_selects(const char *globs, const char *name);
 
 /* Deals `count` runs among shards 1 .. shards so that their costs are about equal: the costliest first, each

@@ -1,5 +1,4 @@
 /* plan_shards.c - which runs are meant, and which of them are whose. */
-#include <ctype.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,18 +6,18 @@
 
 #include "train/plan.h"
 
-/* Whether `text` begins with the name of an axis and '='. */
-static bool begins_axis(const char *text) {
-    size_t n = 0;
-    while (isalnum((unsigned char)text[n]) || text[n] == '_' || text[n] == '-' || text[n] == '.')
-        n++;
-    return n > 0 && text[n] == '=';
+/* Whether the piece up to the next comma goes on with the axes of a name: s=16, s=*, or stars alone. */
+static bool is_axis(const char *piece) {
+    const size_t length = strcspn(piece, ",");
+    const bool stars = length > 0 && strspn(piece, "*?") == length;
+    return memchr(piece, '@', length) == NULL && (stars || memchr(piece, '=', length) != NULL);
 }
 
-/* Length of the first glob: to a comma that no axis follows. */
+/* Length of the first glob: to the end, or to a comma that no axis follows. */
 static size_t glob_length(const char *globs) {
     size_t length = strcspn(globs, ",");
-    while (globs[length] == ',' && begins_axis(globs + length + 1))
+    const bool has_axes = memchr(globs, '@', length) != NULL;
+    while (has_axes && globs[length] == ',' && is_axis(globs + length + 1))
         length += 1 + strcspn(globs + length + 1, ",");
     return length;
 }

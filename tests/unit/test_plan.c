@@ -36,7 +36,11 @@ static void globs_may_hold_commas_between_axes(void **state) {
     assert_true(plan_selects("dense,grid@g=1_8,s=*", run));
     assert_true(plan_selects("grid@g=1_8,s=*,dense", run));
     assert_true(plan_selects("*s=16*", run));
+    assert_true(plan_selects("grid@g=1_8,*,moe.lb_gamma=*", run));
+    assert_true(plan_selects("dense@*,*,grid@*", run));
+    assert_false(plan_selects("grid@g=1_8,*,moe.lb_gamma=1", run));
     assert_false(plan_selects("grid@g=1_8,s=1,*s=17*", run));
+    assert_true(plan_selects("*s=16*,grid@g=1_8,s=1", run));
     assert_false(plan_selects("grid", run));
     assert_false(plan_selects("", run));
     assert_true(plan_selects("a,dense", "dense"));
@@ -113,7 +117,7 @@ static void seeds_come_from_the_request_or_the_suite(void **state) {
     request.protocol = "corrected";
     struct plan plan = make(&request);
     assert_int_equal(plan.count, PLAN_SEEDS);
-    assert_true(plan.gflops == PLAN_GFLOPS);
+    assert_true(plan.speed.gflops == PLAN_GFLOPS);
     plan_free(&plan);
     request.seeds = 2;
     request.first_seed = 11;
