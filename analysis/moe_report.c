@@ -8,6 +8,7 @@
 
 #include "analysis/claims_command.h"
 #include "analysis/figure.h"
+#include "analysis/figure_all.h"
 #include "analysis/weave.h"
 #include "analysis/weave_command.h"
 
@@ -155,12 +156,22 @@ out:
     return status;
 }
 
-/* Draws a figure among all: one that these runs have nothing for is left out. */
-static moe_status draw_one_of_all(struct report *report, const struct options *o, const struct figure *figure,
-                                  moe_err *err) {
-    if (run_list_concerns(report->runs, figure->need)) return draw(report, o, figure, err);
-    printf("%s: left out, no runs of %s for it\n", figure->id, figure->need->suite);
-    return MOE_OK;
+/* Draws all figures; those that these runs have nothing for are left out. */
+static moe_status draw_all(struct report *report, const struct options *o, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct figure *figure;
+    char name[FIGURE_NAME_MAX];
+    moe_try(figure_write_all(report, o->figures_dir, err));
+    for (int32_t i = 0; (figure = figure_at(i)) != NULL; i++) {
+        figure_file_name(figure, name);
+        if (run_list_concerns(report->runs, figure->need)) {
+            printf("%s/%s\n", o->figures_dir, name);
+        } else {
+            printf("%s: left out, no runs of %s for it\n", figure->id, figure->need->suite);
+        }
+    }
+out:
+    return status;
 }
 
 static moe_status command_figure(const struct options *o, moe_err *err) {
@@ -177,8 +188,7 @@ static moe_status command_figure(const struct options *o, moe_err *err) {
     for (int32_t i = 1; !o->all && i < o->num_args; i++)
         moe_try(figure_find(o->args[i], &figure, err));
     moe_try(open_report(o, &report, err));
-    for (int32_t i = 0; o->all && (figure = figure_at(i)) != NULL; i++)
-        moe_try(draw_one_of_all(report, o, figure, err));
+    if (o->all) moe_try(draw_all(report, o, err));
     for (int32_t i = 1; !o->all && i < o->num_args; i++) {
         moe_try(figure_find(o->args[i], &figure, err));
         moe_try(draw(report, o, figure, err));
@@ -194,8 +204,7 @@ static moe_status command_all(const struct options *o, moe_err *err) {
     const char *folder = o->report_dir != NULL ? o->report_dir : o->paper_dir;
     moe_check(o->num_args == 1, err, MOE_EUSAGE, "all: takes no arguments");
     moe_try(open_report(o, &report, err));
-    for (int32_t i = 0; figure_at(i) != NULL; i++)
-        moe_try(draw_one_of_all(report, o, figure_at(i), err));
+    moe_try(draw_all(report, o, err));
     moe_try(weave_write(&(struct weave_request){report, o->figures_dir, folder}, err));
     printf("%s/report.md\n%s/report.html\n", folder, folder);
 out:

@@ -301,8 +301,7 @@ out:
     return status;
 }
 
-/* Room for the mean of runs that are there. */
-static moe_status allocate_average(struct series_group *g, moe_err *err) {
+moe_status series_group_begin(struct series_group *g, moe_err *err) {
     moe_status status = MOE_OK;
     g->common = common_length(g);
     g->x = calloc(4 * (size_t)g->common + 1, sizeof *g->x);
@@ -331,7 +330,7 @@ moe_status series_of_group_binned(struct run_list *list, const struct run_group 
     out->seeds = group->n;
     for (int32_t s = 0; s < group->n; s++)
         moe_try(binned(list, &group->files[s], name, max_bins, &out->runs[s], err));
-    moe_try(allocate_average(out, err));
+    moe_try(series_group_begin(out, err));
 out:
     if (status != MOE_OK) series_group_free(out);
     return status;
@@ -365,7 +364,7 @@ moe_status series_of_difference(struct run_list *list, const struct run_group *a
     }
     moe_check(out->seeds > 0, err, MOE_ENOTFOUND, "%s/%s and %s/%s %s have no seed in common", a->suite,
               a->experiment, b->suite, b->experiment, b->protocol);
-    moe_try(allocate_average(out, err));
+    moe_try(series_group_begin(out, err));
 out:
     series_free(&other);
     if (status != MOE_OK) series_group_free(out);

@@ -65,6 +65,9 @@ moe_status series_of_group_binned(struct run_list *list, const struct run_group 
 moe_status series_of_difference(struct run_list *list, const struct run_group *a, const struct run_group *b,
                                 const char *name, struct series_group *out, moe_err *err);
 
+/* Makes the mean of runs that are there, without one yet. */
+moe_status series_group_begin(struct series_group *g, moe_err *err);
+
 /* Computes mean, low and high again after the runs' values were changed (logarithms, differences). */
 moe_status series_group_average(struct series_group *g, moe_err *err);
 

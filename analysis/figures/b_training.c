@@ -8,6 +8,7 @@
 
 #define COLUMNS 3
 #define POINTS  64 /* of the curve of least losses */
+#define BINS    40 /* points of a curve at most: more evaluations are averaged */
 
 /* The rows: one epoch as published; ten of it, where they have been trained; corrected. */
 struct row {
@@ -82,7 +83,7 @@ static void set_panel(struct plot *plot, int32_t panel, const char *title, const
 static moe_status percent_of_group(struct report *report, const struct run_group *group, const char *series,
                                    struct series_group *out, moe_err *err) {
     moe_status status = MOE_OK;
-    moe_try(series_of_group(report->runs, group, series, out, err));
+    moe_try(series_of_group_binned(report->runs, group, series, BINS, out, err));
     for (int32_t s = 0; s < out->seeds; s++)
         for (int32_t i = 0; i < out->runs[s].n; i++)
             out->runs[s].y[i] *= 100.0;
@@ -105,7 +106,7 @@ static moe_status add_curves(struct report *report, struct plot *plot, int32_t p
         if (percent) {
             moe_try(percent_of_group(report, &group, series, &g, err));
         } else {
-            moe_try(series_of_group(report->runs, &group, series, &g, err));
+            moe_try(series_of_group_binned(report->runs, &group, series, BINS, &g, err));
         }
         moe_try(source_draw_group(plot, panel, &g, &curve, err));
         series_group_free(&g);
@@ -133,7 +134,7 @@ static moe_status add_loss_of_accuracy(struct report *report, struct plot *plot,
         const struct run_group group = source_b_group(report, experiment, row->protocol);
         struct plot_pen pen;
         moe_try(pen_of(experiment, &pen, err));
-        moe_try(series_of_group(report->runs, &group, "step_course_ce", &loss, err));
+        moe_try(series_of_group_binned(report->runs, &group, "step_course_ce", BINS, &loss, err));
         moe_try(percent_of_group(report, &group, "step_course_accuracy", &accuracy, err));
         for (int32_t k = 0; k < accuracy.common; k++)
             most = fmax(most, accuracy.mean[k]);
@@ -226,7 +227,8 @@ moe_status draw_b_training(struct report *report, int32_t frame, struct plot **o
     source_b_seeds(report, B_MODELS, seeds, sizeof seeds);
     snprintf(
         note, sizeof note,
-        "Training: means of the batches since the evaluation before. Mean and 95 %% interval over %s; at the "
+        "Training: means of the batches since the evaluation before; where a run has many, of neighbouring "
+        "evaluations. Mean and 95 %% interval over %s; at the "
         "right of the first row the mean alone, step by step, and the least loss that two softmaxes allow "
         "at an accuracy. Losses of the two protocols are different quantities.%s",
         seeds, longer ? "" : " No runs of the published protocol for more than one epoch yet.");

@@ -117,8 +117,9 @@ out:
 
 /* ---- over training, in the runs of the smallest seed */
 
-/* Points over the width of a panel. */
+/* Points over the width of a panel, and of a run that grow with it. */
 #define MAX_POINTS 125
+#define MAX_FRAMES 96
 
 /* The course of the experts of a model; max_points as load_course_of_run() has it. */
 static moe_status course_of(struct report *report, enum source_b_experiment model,
@@ -145,7 +146,6 @@ static moe_status add_stack(struct report *report, struct plot *plot, int32_t pa
     struct plot_panel_spec spec = {
         .title = source_b_titles[model], .position = plot_axis_auto(), .value = plot_axis_auto()};
     moe_try(course_of(report, model, (enum source_b_protocol)(panel / B_ROUTED), MAX_POINTS, &course, err));
-    spec.position.label = panel / B_ROUTED == B_PROTOCOLS - 1 ? "step" : NULL;
     spec.position.zero = true;
     spec.position.max = course.step[course.n - 1];
     spec.value.label = model == B_FLAT ? "share (%)" : NULL;
@@ -158,25 +158,117 @@ out:
     return status;
 }
 
+/* Points of a run for its ranks: of so many records at least, the later ones of a quarter of what lies before
+ * them, so that a single batch's chance does not decide. Up to the last quarter, which they are compared
+ * with. */
+#define RANK_RECORDS 8
+
+/* Rank correlation of the experts' shares at a point with those of the last quarter of the run. */
+static moe_status ranks_of_run(struct report *report, const struct run_file *file, struct series *out,
+                               moe_err *err) {
+    moe_status status = MOE_OK;
+    struct load_course c = {0};
+    int32_t ends[MAX_FRAMES + 1];
+    int32_t points = 0;
+    int32_t row = 0;
+    *out = (struct series){0};
+    moe_try(series_layer_row(report->runs, file, B_OF_EXPERTS, &row, err));
+    moe_try(load_course_of_run(report->runs, file, INT32_MAX, &c, err));
+    load_course_keep(&c, row);
+    const int32_t late = c.n - c.n / 4;
+    for (int32_t end = 0; points < MAX_FRAMES && end < late;) {
+        const int32_t length = end / 4 > RANK_RECORDS ? end / 4 : RANK_RECORDS;
+        end = end + 2 * length > late ? late : end + length; /* what is left over is the last one's */
+        ends[points++] = end;
+    }
+    if (late == c.n) goto out; /* too short to have a last quarter */
+    ends[points] = c.n;
+    load_course_merge(&c, ends, points + 1);
+    out->x = calloc((size_t)points + 1, sizeof *out->x);
+    out->y = calloc((size_t)points + 1, sizeof *out->y);
+    moe_check(out->x != NULL && out->y != NULL, err, MOE_ENOMEM, "cannot allocate %d values", points);
+    out->n = points;
+    for (int32_t i = 0; i < points; i++) {
+        out->x[i] = c.step[i];
+        struct stats_rank_correlation r;
+        moe_try(stats_spearman(c.shares + (int64_t)i * c.experts, c.shares + (int64_t)points * c.experts,
+                               c.experts, &r, err));
+        out->y[i] = r.rho;
+    }
+out:
+    load_course_free(&c);
+    if (status != MOE_OK) series_free(out);
+    return status;
+}
+
+/* The ranks of a model over its seeds. */
+static moe_status add_ranks(struct report *report, struct plot *plot, int32_t panel,
+                            enum source_b_experiment model, enum source_b_protocol protocol, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct run_group group = source_b_group(report, model, protocol);
+    struct series_group g = {0};
+    struct source_curve curve = {.floor = -1.0, .ceiling = 1.0};
+    moe_try(source_b_pen(model, &curve.pen, err));
+    curve.pen.marker = MARKER_NONE;
+    if (protocol == B_AS_PUBLISHED) curve.pen.dash = DASH_DASHED;
+    g.runs = calloc((size_t)group.n + 1, sizeof *g.runs);
+    moe_check(g.runs != NULL, err, MOE_ENOMEM, "cannot allocate %d series", group.n);
+    for (; g.seeds < group.n; g.seeds++)
+        moe_try(ranks_of_run(report, &group.files[g.seeds], &g.runs[g.seeds], err));
+    moe_try(series_group_begin(&g, err));
+    moe_try(source_draw_group(plot, panel, &g, &curve, err));
+out:
+    series_group_free(&g);
+    return status;
+}
+
+/* A row of panels, one for each model: both protocols. */
+static moe_status add_rank_row(struct report *report, struct plot *plot, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct plot_pen line = source_reference_pen();
+    plot_head_row(plot, B_PROTOCOLS, "rank correlation with the last quarter of the run");
+    for (int32_t m = 0; m < B_ROUTED; m++) {
+        const int32_t panel = B_PROTOCOLS * B_ROUTED + m;
+        struct plot_panel_spec spec = {
+            .title = source_b_titles[m], .position = plot_axis_auto(), .value = plot_axis_auto()};
+        spec.position.label = "step";
+        spec.position.log = true;
+        spec.value.label = m == 0 ? "Spearman's rho" : NULL;
+        spec.value.max = 1.0;
+        plot_set_panel(plot, panel, &spec);
+        plot_add_reference(plot, panel, 0.0, &line);
+        for (int32_t p = 0; p < B_PROTOCOLS; p++)
+            moe_try(
+                add_ranks(report, plot, panel, (enum source_b_experiment)m, (enum source_b_protocol)p, err));
+        plot_link(plot, B_PROTOCOLS * B_ROUTED, panel);
+    }
+out:
+    return status;
+}
+
 moe_status draw_b_usage_evolution(struct report *report, int32_t frame, struct plot **out_plot,
                                   moe_err *err) {
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
     const struct run_group flat = source_b_group(report, B_FLAT, B_CORRECTED);
-    char note[512];
+    char note[640];
     char label[32];
+    char seeds[32];
     (void)frame;
+    source_b_seeds(report, B_ROUTED, seeds, sizeof seeds);
     const int32_t experts = flat.files[0].info.axes.experts;
-    snprintf(note, sizeof note,
-             "Runs of seed %llu. Assignments of training batches, means of neighbouring ones; the area of an "
-             "expert keeps its colour and place. In the hierarchical models two neighbours, from the first "
-             "on, are a group.",
-             (unsigned long long)flat.files[0].info.seed);
+    snprintf(
+        note, sizeof note,
+        "Areas: runs of seed %llu, assignments of training batches, means of neighbouring ones; in the "
+        "hierarchical models two neighbours, from the first on, are a group. Below: ranks of the experts "
+        "by their share, at each time against the last quarter of the same run; corrected solid with the "
+        "95 %% interval over %s, as published dashed.",
+        (unsigned long long)flat.files[0].info.seed, seeds);
     moe_try(plot_new(&(struct plot_layout){.title = "Usage of each expert during training",
                                            .note = note,
                                            .width = STYLE_PAGE_WIDTH,
-                                           .panel_height = 170.0,
-                                           .rows = B_PROTOCOLS,
+                                           .panel_height = 150.0,
+                                           .rows = B_PROTOCOLS + 1,
                                            .columns = B_ROUTED},
                      &plot, err));
     for (int32_t e = 0; e < experts; e++) {
@@ -187,6 +279,7 @@ moe_status draw_b_usage_evolution(struct report *report, int32_t frame, struct p
         plot_head_row(plot, p, source_b_protocol_titles[p]);
     for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++)
         moe_try(add_stack(report, plot, i, err));
+    moe_try(add_rank_row(report, plot, err));
     *out_plot = plot;
     plot = NULL;
 out:
@@ -195,8 +288,6 @@ out:
 }
 
 /* ---- the same as an animation */
-
-#define MAX_FRAMES 96
 
 /* Frames end at these records of the longest run, each about a quarter further than the one before: what
  * happens early is seen too. */

@@ -65,8 +65,8 @@ const struct figure source_b_figures[] = {
      "against accuracy: below the line no loss of two softmaxes can lie at that accuracy.",
      &source_b_need, draw_b_training, NULL},
     {"b-usage-evolution", "B", "Usage of each expert during training",
-     "Shares of the experts in training batches, stacked, in the runs of the smallest seed: whether a "
-     "preference is there early and stays.",
+     "Shares of the experts in training batches, stacked, in the runs of the smallest seed; and how far the "
+     "order of the experts early in a run is that of its end, over all seeds.",
      &source_b_routed_need, draw_b_usage_evolution, NULL},
     {"b-flat-hierarchical", "B", "Flat against hierarchical",
      "Accuracy, balance and time of a batch of every model at the end of training.", &source_b_need,

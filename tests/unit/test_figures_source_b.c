@@ -9,6 +9,7 @@
 
 #include <unistd.h>
 
+#include "analysis/figure_all.h"
 #include "analysis/measures.h"
 #include "analysis/series_steps.h"
 #include "analysis/tables.h"
@@ -285,6 +286,39 @@ static void test_missing_runs(void **state) {
         ok(fixture_b_write(&(struct fixture_b_run){root, B_DENSE_TOTAL, B_CORRECTED, seed, 0.0}, &err));
 }
 
+/* Several at a time, each figure is what it is alone; what fails first by the order of the registry is said.
+ */
+static void test_all_at_once(void **state) {
+    (void)state;
+    char folder[96];
+    char path[256];
+    moe_err err = {0};
+    snprintf(folder, sizeof folder, "%s-all", root);
+    ok(figure_write_all(report, folder, &err));
+    for (int32_t i = 0; i < source_b_figure_count; i++) {
+        unsigned char *alone = NULL;
+        unsigned char *drawn = NULL;
+        size_t size = 0;
+        size_t drawn_size = 0;
+        char name[FIGURE_NAME_MAX];
+        figure_file_name(&source_b_figures[i], name);
+        snprintf(path, sizeof path, "%s/%s", folder, name);
+        ok(file_read_all(path, 1 << 24, &drawn, &drawn_size, &err));
+        ok(figure_encode(report, &source_b_figures[i], &alone, &size, &err));
+        assert_int_equal(size, drawn_size);
+        assert_memory_equal(alone, drawn, size);
+        free(alone);
+        free(drawn);
+    }
+    snprintf(path, sizeof path, "%s/a-entropy.png", folder);
+    assert_int_equal(access(path, F_OK), -1); /* no runs of source A */
+    fixture_b_path(&(struct fixture_b_run){root, B_FLAT, B_CORRECTED, 1, 0.0}, path, sizeof path);
+    struct report *one = open_report(path);
+    assert_int_equal(figure_write_all(one, folder, &err), MOE_ENOTFOUND);
+    assert_non_null(strstr(err.message, "figure b-usage: no runs of cifar-hierarchy"));
+    report_close(one);
+}
+
 /* ---- tables */
 
 static void test_log(void **state) {
@@ -356,8 +390,8 @@ int main(void) {
         cmocka_unit_test(test_numbers),      cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_every_figure), cmocka_unit_test(test_figures_depend_on_runs),
         cmocka_unit_test(test_animation),    cmocka_unit_test(test_missing_runs),
-        cmocka_unit_test(test_log),          cmocka_unit_test(test_usage),
-        cmocka_unit_test(test_summary),
+        cmocka_unit_test(test_all_at_once),  cmocka_unit_test(test_log),
+        cmocka_unit_test(test_usage),        cmocka_unit_test(test_summary),
     };
     return cmocka_run_group_tests(tests, write_runs, remove_runs);
 }
