@@ -306,9 +306,60 @@ static void a_second_softmax_has_a_floor(void **state) {
     assert_int_equal(correct, 1);
 }
 
+/* ---- balance losses
+ * -------------------------------------------------------------------------------------- */
+
+enum { OUTER = GATE_SUMS * GATES };
+
+struct balance_problem {
+    struct gate_balance balance;
+    bool joint;
+    double sums[SUMS], group_sums[OUTER];
+    int32_t counts[GATE_COUNTS * GATES * EXPERTS];
+};
+
+static double balance_loss(const void *problem) {
+    const struct balance_problem *p = problem;
+    double loss[2], dsums[SUMS], group_dsums[OUTER];
+    if (p->joint)
+        ref_gate_balance_joint(device, group_dsums, dsums, loss, p->group_sums, p->sums, p->counts,
+                               &p->balance);
+    else
+        ref_gate_balance(device, dsums, loss, p->sums, p->counts, &p->balance);
+    return p->balance.importance * loss[0] + p->balance.load * loss[1];
+}
+
+static void balance_gradient(void **state) {
+    (void)state;
+    static const enum gate_kind kinds[] = {GATE_TOP_K_SOFTMAX, GATE_SOFTMAX_TOP_K, GATE_BY_CHANCE};
+    for (int i = 0; i < 4; i++) {
+        struct balance_problem p = {
+            .balance = {GATES, EXPERTS, i < 3 ? kinds[i] : GATE_TOP_K_SOFTMAX, 0.7, 0.3, 2}, .joint = i == 3};
+        double loss[2], dsums[SUMS], group_dsums[OUTER];
+        p.balance.load = p.balance.kind == GATE_BY_CHANCE ? 0.0 : p.balance.load;
+        fill(p.sums, SUMS, 11);
+        fill(p.group_sums, OUTER, 12);
+        for (int j = 0; j < SUMS; j++)
+            p.sums[j] += 2.0;
+        for (int j = 0; j < OUTER; j++)
+            p.group_sums[j] += 2.0;
+        for (int j = 0; j < COUNT(p.counts); j++)
+            p.counts[j] = j / EXPERTS % GATES == 1 && p.joint ? 0 : 1 + j * 5 % 7; /* a group without rows */
+        if (p.joint) {
+            ref_gate_balance_joint(device, group_dsums, dsums, loss, p.group_sums, p.sums, p.counts,
+                                   &p.balance);
+            check("balance of two levels, groups", balance_loss, &p, p.group_sums, group_dsums, OUTER, 1e-9);
+        } else {
+            ref_gate_balance(device, dsums, loss, p.sums, p.counts, &p.balance);
+        }
+        check("balance", balance_loss, &p, p.sums, dsums, SUMS, 1e-9);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gate_gradient),
+        cmocka_unit_test(balance_gradient),
         cmocka_unit_test(rows_of_scale_0_choose_nothing),
         cmocka_unit_test(the_formulas_are_those_of_the_paper),
         cmocka_unit_test(the_load_is_the_frequency_of_being_chosen),
