@@ -320,7 +320,7 @@ struct balance_problem {
 
 static double balance_loss(const void *problem) {
     const struct balance_problem *p = problem;
-    double loss[2], dsums[SUMS], group_dsums[OUTER];
+    double loss[2] = {0}, dsums[SUMS] = {0}, group_dsums[OUTER] = {0};
     if (p->joint)
         ref_gate_balance_joint(device, group_dsums, dsums, loss, p->group_sums, p->sums, p->counts,
                                &p->balance);
@@ -335,7 +335,7 @@ static void balance_gradient(void **state) {
     for (int i = 0; i < 4; i++) {
         struct balance_problem p = {
             .balance = {GATES, EXPERTS, i < 3 ? kinds[i] : GATE_TOP_K_SOFTMAX, 0.7, 0.3, 2}, .joint = i == 3};
-        double loss[2], dsums[SUMS], group_dsums[OUTER];
+        double loss[2] = {0}, dsums[SUMS] = {0}, group_dsums[OUTER] = {0};
         p.balance.load = p.balance.kind == GATE_BY_CHANCE ? 0.0 : p.balance.load;
         fill(p.sums, SUMS, 11);
         fill(p.group_sums, OUTER, 12);
