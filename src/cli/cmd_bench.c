@@ -148,7 +148,7 @@ static void print_gpu_json(const struct bench_gpu *b, const char *device) {
 }
 
 static void print_gpu_text(const struct bench_gpu *b, const char *device) {
-    printf("device %s; medians of %d steps; square products of %d: %.1f TFLOP/s\n\n", device, b->rounds,
+    printf("device %s; medians of %d steps; square products of %d: %.3g TFLOP/s\n\n", device, b->rounds,
            b->matrix, b->matrix_tflops);
     printf("%-26s %6s %11s %11s %10s %8s %9s %9s %10s %8s %8s %9s\n", "model", "E:K", "parameters", "active",
            "tokens/s", "TFLOP/s", "of matrix", "of dense", "FLOPs say", "forward", "backward", "optimizer");
@@ -160,7 +160,7 @@ static void print_gpu_text(const struct bench_gpu *b, const char *device) {
             snprintf(of_dense, sizeof of_dense, "%.3f", m->of_dense);
             snprintf(flops, sizeof flops, "%.3f", m->flops_ratio);
         }
-        printf("%-26s %6s %11lld %11lld %10.0f %8.1f %8.1f%% %9s %10s %7.3fs %7.3fs %8.3fs\n", m->name, ratio,
+        printf("%-26s %6s %11lld %11lld %10.0f %8.3g %8.1f%% %9s %10s %7.3fs %7.3fs %8.3fs\n", m->name, ratio,
                (long long)m->parameters, (long long)m->active, m->tokens_per_second, m->tflops,
                100 * m->of_matrix, of_dense, flops, m->forward, m->backward, m->optimizer);
     }

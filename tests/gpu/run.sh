@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Checks and measures the CUDA backend on a machine with a GPU, from what bundle.sh packed. Needs no network.
 #
-#     tests/gpu/run.sh BUNDLE OUT [--quick] [--seed N] [--only PART[,PART]]
+#     tests/gpu/run.sh BUNDLE OUT [--quick] [--seed N] [--only PART[,PART]] [--peers SECONDS]
 #
 # BUNDLE is the unpacked folder. Under OUT every part leaves its log, and table.txt says what came out; it is written
-# anew after each part, so that a run cut short leaves what it had. Parts, each with a limit of its own so that all of
-# them together take less than ten minutes (--quick: less than five, without racecheck and with fewer rounds):
+# anew after each part, so that a run cut short leaves what it had. --only runs some parts and keeps what an earlier call
+# under OUT found of the others. Every part has a limit of its own; all of them together take less than ten minutes, with
+# --quick, which makes fewer rounds and no racecheck, less than six. The parts:
 #   info           what answers here
 #   parity_fp32    every operation against the reference, in double on the CPU: fresh inputs, poisoned outputs; 1e-5
 #   parity_bf16    the same in bf16; 1e-2
@@ -14,11 +15,12 @@
 #   memcheck       compute-sanitizer over operations and over two steps of a run
 #   racecheck      the same, for races in shared memory
 #   bench          moe bench gpu
-#   peers          PyTorch and transformers on the same models, where they are installed
+#   peers          PyTorch and transformers on the same models, where they are installed, for SECONDS at most (80): compiled
+#                  ones may want more
 # Exit code: 0 all passed; 1 something failed; 77 no GPU answers.
 set -uo pipefail
 
-usage() { sed -n '2,6p' "$0" | sed 's/^# \?//' >&2; exit 2; }
+usage() { sed -n '2,4p' "$0" | sed 's/^# \?//' >&2; exit 2; }
 [ $# -ge 2 ] || usage
 bundle=$(cd "$1" && pwd) || exit 2
 mkdir -p "$2" || exit 2
@@ -26,13 +28,15 @@ out=$(cd "$2" && pwd)
 shift 2
 quick=
 rounds=10
+peer_seconds=80
 seed=$(($(date +%s) % 1000000000))
 only=
 while [ $# -gt 0 ]; do
     case $1 in
-    --quick) quick=1 rounds=4 && shift ;;
+    --quick) quick=1 rounds=4 peer_seconds=40 && shift ;;
     --seed) seed=$2 && shift 2 ;;
     --only) only=,$2, && shift 2 ;;
+    --peers) peer_seconds=$2 && shift 2 ;;
     *) usage ;;
     esac
 done
@@ -60,7 +64,10 @@ export MOE_SUITES=$bundle/runs/suites MOE_CUDA_MODULE=$bundle/bin/moe_cuda.so MO
 moe=$bundle/bin/moe
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda*/bin/compute-sanitizer 2> /dev/null | head -1)
 
-: > "$out/results.tsv"
+touch "$out/results.tsv"
+for name in $(cut -f 1 "$out/results.tsv"); do
+    case $only in '' | *",$name,"*) sed -i "/^$name\t/d" "$out/results.tsv" ;; esac
+done
 failed=0
 
 # The table so far.
@@ -72,7 +79,7 @@ write_table() {
         printf '%-14s %-10s %8s  %s\n' part result seconds detail
         awk -F '\t' '{ printf "%-14s %-10s %8s  %s\n", $1, $2, $3, $4 }' "$out/results.tsv"
         if [ -s "$out/bench.log" ]; then echo && cat "$out/bench.log"; fi
-        if [ -s "$out/peers.log" ]; then echo && cat "$out/peers.log"; fi
+        if [ -s "$out/peers.json" ]; then echo && cat "$out/peers.log"; fi
     } > "$out/table.txt"
 }
 
@@ -80,7 +87,7 @@ write_table() {
 part() {
     local name=$1 limit=$2 pattern=$3 start code result detail
     shift 3
-    [ -z "$quick" ] || limit=$((limit * 55 / 100))
+    [ -z "$quick" ] || [ "$name" = peers ] || limit=$((limit * 55 / 100))
     case $only in '' | *",$name,"*) ;; *) return 0 ;; esac
     start=$SECONDS
     timeout --kill-after=5 "$limit" "$@" > "$out/$name.log" 2>&1
@@ -159,7 +166,9 @@ peers() {
     python3 -c 'import torch, transformers; assert torch.cuda.is_available()' 2> /dev/null ||
         { echo "summary: no PyTorch with transformers that sees the GPU" && return 77; }
     # without the bundle's libraries: PyTorch brings its own
-    LD_LIBRARY_PATH='' python3 "$bundle/tests/peers/gpu_bench.py" --rounds "$1" --ours "$out/bench.json" --json "$out/peers.json"
+    local ours=()
+    [ ! -s "$out/bench.json" ] || ours=(--ours "$out/bench.json")
+    LD_LIBRARY_PATH='' python3 "$bundle/tests/peers/gpu_bench.py" --rounds "$1" --seconds "$2" --json "$out/peers.json" "${ours[@]}"
 }
 export -f parity repeat sanitize bench peers
 export bundle out moe sanitizer
@@ -175,7 +184,7 @@ part parity_bf16 70 '^summary' bash -c 'parity cuda'
 part training 70 'agrees|DISAGREES|FAILED|PASSED' "$bundle/bin/test_gpu_training"
 part repeat 40 '^summary|error|FAILED' bash -c repeat
 part bench 100 '^summary' bash -c "bench $rounds"
-part peers 90 '^summary' bash -c "peers $rounds"
+part peers $((peer_seconds + 10)) '^summary' bash -c "peers $rounds $peer_seconds"
 part memcheck 55 '^summary|ERROR SUMMARY' bash -c 'sanitize memcheck'
 [ -n "$quick" ] || part racecheck 55 '^summary|ERROR SUMMARY|RACECHECK SUMMARY' bash -c 'sanitize racecheck'
 cat "$out/table.txt"
