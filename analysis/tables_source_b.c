@@ -220,10 +220,14 @@ out:
     return status;
 }
 
+/* Ranked shares of choices, or of gates, over the seeds. */
 static moe_status usage_row(struct report *report, struct sheet *sheet, enum source_b_experiment model,
-                            enum source_b_protocol protocol, moe_err *err) {
-    static const enum source_b_number numbers[] = {B_CV2, B_GINI, B_BATCH_CV2, B_BATCH_GINI};
+                            enum source_b_protocol protocol, enum share_of what, moe_err *err) {
+    static const enum source_b_number of_choices[] = {B_CV2, B_GINI, B_BATCH_CV2, B_BATCH_GINI};
+    static const enum source_b_number of_gates[] = {B_GATE_CV2, B_GATE_GINI};
     moe_status status = MOE_OK;
+    const enum source_b_number *numbers = what == SHARE_OF_MASS ? of_gates : of_choices;
+    const int32_t count = what == SHARE_OF_MASS ? COUNT(of_gates) : COUNT(of_choices);
     const struct run_group group = source_b_group(report, model, protocol);
     const int32_t experts = group.files[0].info.axes.experts;
     struct stats_estimate shares[SOURCE_MAX_EXPERTS];
@@ -231,14 +235,15 @@ static moe_status usage_row(struct report *report, struct sheet *sheet, enum sou
     struct table_cell *row = NULL;
     moe_check(experts <= SOURCE_MAX_EXPERTS, err, MOE_EMISMATCH, "%s: %d experts; the table has room for %d",
               group.files[0].path, experts, SOURCE_MAX_EXPERTS);
-    moe_try(source_ranked_usage(report, &group, B_OF_EXPERTS, experts, shares, err));
+    moe_try(source_ranked_usage(report, &group, what, B_OF_EXPERTS, experts, shares, err));
     moe_try(sheet_add_row(sheet, &row, err));
     row[0] = cell_text("%s", source_b_experiments[model]);
-    row[1] = cell_text("%s", source_kind_titles[OF_AS_PUBLISHED + (int)protocol]);
+    row[1] = cell_text("%s%s", source_kind_titles[OF_AS_PUBLISHED + (int)protocol],
+                       what == SHARE_OF_MASS ? ": gates" : "");
     row[2] = cell_number(group.n);
     for (int32_t i = 0; i < RANKS && i < experts; i++)
         row[3 + i] = cell_estimate(&shares[i]);
-    for (int32_t i = 0; i < COUNT(numbers); i++) {
+    for (int32_t i = 0; i < count; i++) {
         moe_try(source_b_estimate(report, &group, numbers[i], &e, err));
         row[3 + RANKS + i] = cell_estimate(&e);
     }
@@ -251,7 +256,9 @@ static moe_status build_usage(struct report *report, struct sheet *sheet, moe_er
     moe_try(usage_rows_published(report, sheet, err));
     for (int32_t m = 0; m < B_ROUTED; m++)
         for (int32_t p = 0; p < B_PROTOCOLS; p++)
-            moe_try(usage_row(report, sheet, (enum source_b_experiment)m, (enum source_b_protocol)p, err));
+            for (int32_t w = SHARE_OF_SLOTS; w <= SHARE_OF_MASS; w++)
+                moe_try(usage_row(report, sheet, (enum source_b_experiment)m, (enum source_b_protocol)p,
+                                  (enum share_of)w, err));
 out:
     return status;
 }
@@ -358,10 +365,12 @@ const struct table source_b_tables[] = {
      "corrected protocol has one softmax, and its loss is another quantity.",
      &source_b_need, log_columns, COUNT(log_columns), build_log},
     {"b-usage", "B", "Expert usage, published and measured",
-     "Shares of the assignments of the test images in percent, experts of each run ordered by their share, "
-     "with their CV\xc2\xb2 and Gini coefficient; and those of single training batches late in training. "
-     "Mean and "
-     "95 % interval over seeds. The published metrics belong to the published list. Chance is that of a "
+     "Shares of the assignments of the test images in percent, or of the gates that weigh what an expert "
+     "says, "
+     "experts of each run ordered by their share, with their CV\xc2\xb2 and Gini coefficient; and those of "
+     "single training batches late in training. "
+     "Mean and 95 % interval over seeds. The published metrics belong to the published list. Chance is that "
+     "of a "
      "training batch whose images choose their experts at random.",
      &source_b_routed_need, usage_columns, COUNT(usage_columns), build_usage},
     {"b-summary", "B", "Experiments of source B",

@@ -45,9 +45,9 @@ static const struct comparison comparisons[2 * COLUMNS] = {
     {"test accuracy", "%", B_TEST_ACCURACY, 0, B_MODELS, 0.0, 100.0, NAN, NULL},
     {"training less test accuracy", "percentage points", B_GAP, 0, B_MODELS, -100.0, 100.0, 0.0, NULL},
     {"time of a batch", "relative to flat", B_BATCH_MS, 0, B_MODELS, 0.0, INFINITY, 1.0, NULL},
-    {"CV\xc2\xb2, test images", NULL, B_CV2, 0, B_ROUTED, 0.0, INFINITY, NAN, NULL},
+    {"CV\xc2\xb2 of choices", NULL, B_CV2, 0, B_ROUTED, 0.0, INFINITY, NAN, NULL},
+    {"CV\xc2\xb2 of gates", NULL, B_GATE_CV2, 0, B_ROUTED, 0.0, INFINITY, NAN, NULL},
     {"CV\xc2\xb2, a training batch", NULL, B_BATCH_CV2, 0, B_ROUTED, 0.0, INFINITY, NAN, "balance.cv2"},
-    {"Gini, a training batch", NULL, B_BATCH_GINI, 0, B_ROUTED, 0.0, 1.0, NAN, "balance.gini"},
 };
 
 /* The kinds of points: published, as published, the same for ten epochs, corrected. */
@@ -113,7 +113,6 @@ static void set_comparison(struct plot *plot, int32_t panel, const struct source
     const struct chance_balance chance = chance_balance_of(flat->images, flat->top_k, flat->experts);
     double reference = c->reference;
     if (c->number == B_BATCH_CV2) reference = chance.cv2;
-    if (c->number == B_BATCH_GINI) reference = chance.gini;
     if (!isnan(reference)) plot_add_reference(plot, panel, reference, &line);
 }
 
@@ -159,14 +158,16 @@ moe_status draw_b_flat_hierarchical(struct report *report, int32_t frame, struct
     (void)frame;
     moe_try(source_b_shape_of(report, &flat.files[0], &shape, err));
     source_b_seeds(report, B_MODELS, seeds, sizeof seeds);
-    snprintf(
-        note, sizeof note,
-        "At the end of training; mean and 95 %% interval over %s. Balance is of the test images, without "
-        "noise. Dense networks have as many parameters as the flat model uses for an image, or as it has "
-        "in all. Times are compared seed by seed. CV\xc2\xb2 and Gini of a training batch: mean of the last "
-        "quarter of the steps; dotted: batches of %d images that choose %d of %d experts by chance.%s",
-        seeds, (int)shape.images, (int)shape.top_k, (int)shape.experts,
-        longer ? "" : " No runs of the published protocol for more than one epoch yet.");
+    snprintf(note, sizeof note,
+             "At the end of training; mean and 95 %% interval over %s. Dense networks have as many "
+             "parameters as the "
+             "flat model uses for an image, or as it has in all. Times are compared seed by seed. "
+             "CV\xc2\xb2: of how "
+             "often experts are chosen for test images, of the gates that weigh them, and of choices in a "
+             "training "
+             "batch, late; dotted: batches of %d images that choose %d of %d experts by chance.%s",
+             seeds, (int)shape.images, (int)shape.top_k, (int)shape.experts,
+             longer ? "" : " No runs of the published protocol for more than one epoch yet.");
     moe_try(plot_new(&(struct plot_layout){.title = "Flat against hierarchical",
                                            .note = note,
                                            .width = STYLE_PAGE_WIDTH,
@@ -230,8 +231,8 @@ struct outcome {
 /* Intervals are cut at 0 and the ceiling; on a logarithmic axis at half of the least value. */
 static const struct outcome outcomes[COLUMNS] = {
     {"test accuracy", "%", B_TEST_ACCURACY, false, 100.0},
-    {"CV\xc2\xb2 of experts", NULL, B_CV2, true, INFINITY},
-    {"Gini of experts", NULL, B_GINI, false, 1.0},
+    {"CV\xc2\xb2 of choices", NULL, B_CV2, true, INFINITY},
+    {"CV\xc2\xb2 of gates", NULL, B_GATE_CV2, true, INFINITY},
 };
 
 static bool has_runs(const struct report *report, enum source_b_experiment experiment) {
@@ -344,9 +345,10 @@ moe_status draw_b_followups(struct report *report, int32_t frame, struct plot **
                         : (struct run_group){0};
     source_seeds(groups, 2 * CHANGES, seeds, sizeof seeds);
     snprintf(note, sizeof note,
-             "Corrected protocol, at the end of training; mean and 95 %% interval over %s. Balance is of the "
-             "test images, without noise. Dotted: the models unchanged. Intervals of CV\xc2\xb2 are "
-             "cut at half of the least mean.%s",
+             "Corrected protocol, at the end of training; mean and 95 %% interval over %s. CV\xc2\xb2 of how "
+             "often "
+             "experts are chosen for test images, without noise, and of the gates that weigh them; intervals "
+             "are cut at half of the least mean. Dotted: the models unchanged.%s",
              seeds, missing);
     moe_try(plot_new(&(struct plot_layout){.title = "What the document recommends",
                                            .note = note,

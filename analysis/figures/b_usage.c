@@ -76,19 +76,48 @@ out:
     return status;
 }
 
+static struct plot_pen gate_pen(void) {
+    return (struct plot_pen){
+        .colour = STYLE_INK, .width = 0.0, .marker = MARKER_CIRCLE, .marker_size = 5.5, .opacity = 0.9};
+}
+
+/* Shares of the gates, ranked among themselves, on the bars of the choices. */
+static moe_status add_gates(struct report *report, struct plot *plot, int32_t panel,
+                            const struct run_group *group, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct stats_estimate shares[SOURCE_MAX_EXPERTS];
+    double position[SOURCE_MAX_EXPERTS];
+    double value[SOURCE_MAX_EXPERTS];
+    const int32_t experts = group->files[0].info.axes.experts;
+    moe_try(source_ranked_usage(report, group, SHARE_OF_MASS, B_OF_EXPERTS, experts, shares, err));
+    for (int32_t i = 0; i < experts; i++) {
+        position[i] = i;
+        value[i] = shares[i].value;
+    }
+    plot_add_series(
+        plot, panel,
+        &(struct plot_series){
+            .geom = GEOM_POINTS, .n = experts, .position = position, .value = value, .pen = gate_pen()});
+out:
+    return status;
+}
+
 moe_status draw_b_usage(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
     const struct plot_pen published = source_ranked_published_pen();
+    const struct plot_pen gates = gate_pen();
     char seeds[32];
     char note[640];
     (void)frame;
     source_b_seeds(report, B_ROUTED, seeds, sizeof seeds);
-    snprintf(note, sizeof note,
-             "Share of the assignments of the test images after the last epoch, experts of each run ordered "
-             "by their share; mean over %s, error bars: 95 %% interval. The published list is of the flat "
-             "model, its shares ordered the same way.",
-             seeds);
+    snprintf(
+        note, sizeof note,
+        "Bars: share of the assignments of the test images after the last epoch, experts of each run "
+        "ordered by their share; mean over %s, error bars: 95 %% interval. Dots: share of the gates, "
+        "which weigh what a chosen expert says, ordered by themselves. The published list is of the flat "
+        "model, ordered the same way.",
+        seeds);
     moe_try(plot_new(&(struct plot_layout){.title = "Expert usage, published and measured",
                                            .note = note,
                                            .width = STYLE_PAGE_WIDTH,
@@ -97,6 +126,7 @@ moe_status draw_b_usage(struct report *report, int32_t frame, struct plot **out_
                                            .columns = B_ROUTED},
                      &plot, err));
     plot_add_legend(plot, "published list", GEOM_POINTS, &published);
+    plot_add_legend(plot, "share of the gates", GEOM_POINTS, &gates);
     moe_try(usage_legend(report, plot, err));
     moe_try(usage_panels(report, plot, 1, "expert, by rank", NAN, false, err));
     for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++) {
@@ -105,6 +135,7 @@ moe_status draw_b_usage(struct report *report, int32_t frame, struct plot **out_
         struct plot_pen pen;
         moe_try(source_b_pen(model, &pen, err));
         moe_try(source_ranked_bars(report, plot, i, &group, B_OF_EXPERTS, &pen, err));
+        moe_try(add_gates(report, plot, i, &group, err));
         if (model == B_FLAT) moe_try(source_ranked_published(report, plot, i, "B", "usage.percent", err));
         plot_link(plot, 0, i);
     }

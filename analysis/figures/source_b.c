@@ -54,7 +54,7 @@ const struct figure source_b_figures[] = {
     {"b-usage", "B", "Expert usage, published and measured",
      "Share of all assignments of an image to an expert, experts ordered by their share. The published list "
      "adds up as if an image went to one expert; where an image goes to several, no share can lie above the "
-     "dashed line.",
+     "dashed line. What a chosen expert says is weighed by its gate: dots are shares of the gates.",
      &source_b_routed_need, draw_b_usage, NULL},
     {"b-balance", "B", "Balance of experts and groups during training",
      "Squared coefficient of variation and Gini coefficient of the usage of experts and of groups in single "
@@ -145,16 +145,19 @@ out:
     return status;
 }
 
-/* Of the shares that experts have of the gates on test images: their CV^2, or the two largest in percent. */
-static moe_status of_gates(struct report *report, const struct run_file *file, bool two, double *out,
-                           moe_err *err) {
+/* Of the shares that experts have of the gates on test images. */
+static moe_status of_gates(struct report *report, const struct run_file *file, enum source_b_number number,
+                           double *out, moe_err *err) {
     moe_status status = MOE_OK;
     double *shares = NULL;
     int32_t n = 0;
     moe_try(expert_shares_at(report->runs, file, SHARE_OF_MASS, B_OF_EXPERTS, -1, &shares, &n, err));
     moe_check(n >= 2, err, MOE_ENOTFOUND, "%s: %d experts", file->path, n);
     stats_sort(shares, n);
-    *out = two ? 100.0 * (shares[n - 1] + shares[n - 2]) : routing_stats_of_shares(shares, n).cv2;
+    const struct routing_stats stats = routing_stats_of_shares(shares, n);
+    *out = number == B_TWO_GATES   ? 100.0 * (shares[n - 1] + shares[n - 2])
+           : number == B_GATE_GINI ? stats.gini
+                                   : stats.cv2;
 out:
     free(shares);
     return status;
@@ -183,8 +186,9 @@ static moe_status number_of_run(struct report *report, const struct run_file *fi
     case B_GROUP_GINI:
         return measure_of_run(report->runs, file, "gini.1", out, err);
     case B_GATE_CV2:
+    case B_GATE_GINI:
     case B_TWO_GATES:
-        return of_gates(report, file, number == B_TWO_GATES, out, err);
+        return of_gates(report, file, number, out, err);
     case B_BATCH_CV2:
         return late_mean(report, file, "step_cv2", out, err);
     case B_BATCH_GINI:

@@ -81,7 +81,8 @@ enum source_b_number {
     B_GINI,
     B_GROUP_CV2,
     B_GROUP_GINI,
-    B_GATE_CV2,  /* of the experts' shares of the gates: how much weight they have, not how often */
+    B_GATE_CV2, /* of the experts' shares of the gates: how much weight they have, not how often */
+    B_GATE_GINI,
     B_TWO_GATES, /* %, of the two experts with most weight */
     B_BATCH_CV2, /* of single training batches, mean of the last quarter of the steps */
     B_BATCH_GINI,

@@ -2,6 +2,7 @@
 #ifndef ANALYSIS_FIGURES_SOURCE_COMMON_H
 #define ANALYSIS_FIGURES_SOURCE_COMMON_H
 
+#include "analysis/expert_shares.h"
 #include "analysis/figure.h"
 #include "analysis/load_course.h"
 #include "analysis/plot.h"
@@ -59,11 +60,12 @@ struct source_numbers {
 void source_name_numbers(struct source_numbers *names, int32_t count, int32_t first);
 
 /* Shares in percent on the validation split at the end by rank, largest first, mean and interval over the
- * seeds of a group. experts: of the layer, at most SOURCE_MAX_EXPERTS. */
-moe_status source_ranked_usage(struct report *report, const struct run_group *group, int32_t layer,
-                               int32_t experts, struct stats_estimate *out, moe_err *err);
+ * seeds of a group: of choices, or of the router's probabilities. experts: of the layer, at most
+ * SOURCE_MAX_EXPERTS. */
+moe_status source_ranked_usage(struct report *report, const struct run_group *group, enum share_of what,
+                               int32_t layer, int32_t experts, struct stats_estimate *out, moe_err *err);
 
-/* The same as bars with error bars. */
+/* Those of choices as bars with error bars. */
 moe_status source_ranked_bars(struct report *report, struct plot *plot, int32_t panel,
                               const struct run_group *group, int32_t layer, const struct plot_pen *pen,
                               moe_err *err);

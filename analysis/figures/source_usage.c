@@ -12,28 +12,27 @@ void source_name_numbers(struct source_numbers *names, int32_t count, int32_t fi
     }
 }
 
-moe_status source_ranked_usage(struct report *report, const struct run_group *group, int32_t layer,
-                               int32_t experts, struct stats_estimate *out, moe_err *err) {
+moe_status source_ranked_usage(struct report *report, const struct run_group *group, enum share_of what,
+                               int32_t layer, int32_t experts, struct stats_estimate *out, moe_err *err) {
     moe_status status = MOE_OK;
-    struct usage usage = {0};
-    double *ranked = calloc((size_t)group->n * (size_t)experts, sizeof *ranked); /* [expert rank, seed] */
+    double *shares = NULL;
+    double *ranked = calloc((size_t)group->n * (size_t)experts + 1, sizeof *ranked); /* [rank, seed] */
     moe_check(ranked != NULL, err, MOE_ENOMEM, "cannot allocate the usage of %d experts", experts);
     for (int32_t s = 0; s < group->n; s++) {
-        moe_try(usage_of_run(report->runs, &group->files[s], layer, &usage, err));
-        moe_check(usage.n > 0, err, MOE_ENOTFOUND, "%s: no evaluation recorded its routing",
-                  group->files[s].path);
-        moe_check(usage.experts == experts, err, MOE_EMISMATCH, "%s: %d experts, expected %d",
-                  group->files[s].path, usage.experts, experts);
-        double *last = usage.shares + (int64_t)(usage.n - 1) * experts;
-        stats_sort(last, experts);
+        int32_t n = 0;
+        moe_try(expert_shares_at(report->runs, &group->files[s], what, layer, -1, &shares, &n, err));
+        moe_check(n == experts, err, MOE_EMISMATCH, "%s: %d experts, expected %d", group->files[s].path, n,
+                  experts);
+        stats_sort(shares, n);
         for (int32_t i = 0; i < experts; i++)
-            ranked[i * group->n + s] = 100.0 * last[experts - 1 - i];
-        usage_free(&usage);
+            ranked[i * group->n + s] = 100.0 * shares[experts - 1 - i];
+        free(shares);
+        shares = NULL;
     }
     for (int32_t i = 0; i < experts; i++)
         out[i] = stats_mean_interval(ranked + (int64_t)i * group->n, group->n, 0.95);
 out:
-    usage_free(&usage);
+    free(shares);
     free(ranked);
     return status;
 }
@@ -51,7 +50,7 @@ moe_status source_ranked_bars(struct report *report, struct plot *plot, int32_t 
     moe_check(experts <= SOURCE_MAX_EXPERTS, err, MOE_EMISMATCH,
               "%s: %d experts; a figure of their usage has room for %d", group->files[0].path, experts,
               SOURCE_MAX_EXPERTS);
-    moe_try(source_ranked_usage(report, group, layer, experts, shares, err));
+    moe_try(source_ranked_usage(report, group, SHARE_OF_SLOTS, layer, experts, shares, err));
     for (int32_t i = 0; i < experts; i++) {
         position[i] = i;
         value[i] = shares[i].value;

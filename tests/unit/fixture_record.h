@@ -19,7 +19,8 @@ static inline moe_status fixture_routing_row(struct run_writer *w, enum run_seri
     moe_check(layers * experts <= FIXTURE_MAX_CELLS, err, MOE_EARG, "%d x %d are too many", layers, experts);
     for (int32_t c = 0; c < layers * experts; c++) {
         updates[c] = step;
-        mass[c] = load[c] > 0 ? (float)load[c] : 0.0f; /* gates weigh what they choose */
+        /* what is chosen often weighs more, too */
+        mass[c] = load[c] > 0 ? (float)(load[c] * load[c]) : 0.0f;
     }
     for (int32_t l = 0; l < layers; l++)
         entropy[l] = 1.0f / (float)(1 << l);

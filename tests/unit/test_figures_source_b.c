@@ -359,6 +359,10 @@ static void test_usage(void **state) {
     near(csv_value(csv, head, 28), 100.0 * 4.0 / 120.0, 1e-9);
     near(csv_value(csv, head, 31), 64.0 / 720.0, 1e-9);
     near(csv_value(csv, head, 40), 0.015 * 7.5, 1e-9);
+    head = "\r\nhierarchical,\"ours, corrected: gates\",";
+    near(csv_value(csv, head, 1), 100.0 * 400.0 / 1568.0, 1e-9);
+    near(csv_value(csv, head, 4), 100.0 * 144.0 / 1568.0, 1e-9);
+    assert_true(csv_value(csv, head, 34) > csv_value(csv, "\r\nhierarchical,\"ours, corrected\",", 34));
     free(csv);
 }
 
@@ -374,8 +378,9 @@ static void test_summary(void **state) {
     near(csv_value(csv, head, 2), 2.0, 0.0);
     near(csv_value(csv, head, 5), 100.0 * fixture_b_accuracy(&run, LAST) + 0.25, 1e-9);
     near(csv_value(csv, head, 17), 64.0 / 1440.0, 1e-9);
-    near(csv_value(csv, head, 20), csv_value(csv, head, 11), 1e-9); /* gates weigh what they choose */
-    assert_true(csv_value(csv, head, 23) > 20.0 && csv_value(csv, head, 23) < 50.0);
+    /* gates 400, 144 eight times, 16: mean 156.8 */
+    near(csv_value(csv, head, 20), (160000.0 + 8.0 * 20736.0 + 256.0) / 10.0 / (156.8 * 156.8) - 1.0, 1e-9);
+    near(csv_value(csv, head, 23), 100.0 * (400.0 + 144.0) / (400.0 + 16.0 + 8.0 * 144.0), 1e-9);
     near(csv_value(csv, head, 26), 1000.0 * 4.5 / 64.0, 1e-9);
     near(csv_value(csv, head, 29), SEEDS, 0.0);
     assert_non_null(strstr(csv, "\r\ndense_total,as published,"));
