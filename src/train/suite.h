@@ -55,7 +55,7 @@ struct suite_limits {
 };
 struct suite_limits suite_limits_of(const struct suite_options *options);
 
-/* Bytes that a run is taken to need: its plan, and 48 MiB for program, libraries and corpus. */
+/* Bytes that a run is taken to need: its plan, and 96 MiB for program, libraries and corpus. */
 int64_t suite_memory_of(const struct planned_run *run);
 
 /* Runs every run of the plan that is not complete. The next to start is the first of the plan whose memory

@@ -159,7 +159,7 @@ static void the_desk_fits_into_three_core_hours(void **state) {
     double hours = 0;
     for (int32_t i = 0; i < plan.count; i++) {
         hours += plan.runs[i].seconds / 3600;
-        if (plan.runs[i].seconds > 420) fail_msg("%s takes %g s", plan.runs[i].path, plan.runs[i].seconds);
+        if (plan.runs[i].seconds > 240) fail_msg("%s takes %g s", plan.runs[i].path, plan.runs[i].seconds);
     }
     assert_true(hours > 1 && hours < 3);
     plan_free(&plan);
