@@ -398,8 +398,9 @@ moe_status draw_b_usage_gif(struct report *report, int32_t frame, struct plot **
     snprintf(title, sizeof title, "Expert usage up to step %lld",
              (long long)((int64_t)frames.ends[frame] * courses[0].interval));
     snprintf(note, sizeof note,
-             "Runs of seed %llu; training batches since the frame before. Pale bars: the run has ended, its "
-             "last state. GShard's second choices are left out by chance.",
+             "Runs of seed %llu; training batches since the frame before. Pale: the run has ended, its last "
+             "state. "
+             "GShard drops second choices by chance.",
              (unsigned long long)flat.files[0].info.seed);
     moe_try(plot_new(&(struct plot_layout){.title = title,
                                            .note = note,

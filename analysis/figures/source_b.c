@@ -183,8 +183,6 @@ static moe_status number_of_run(struct report *report, const struct run_file *fi
         return measure_of_run(report->runs, file, "gini.0", out, err);
     case B_GROUP_CV2:
         return measure_of_run(report->runs, file, "cv2.1", out, err);
-    case B_GROUP_GINI:
-        return measure_of_run(report->runs, file, "gini.1", out, err);
     case B_GATE_CV2:
     case B_GATE_GINI:
     case B_TWO_GATES:

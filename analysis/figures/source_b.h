@@ -80,7 +80,6 @@ enum source_b_number {
     B_CV2,            /* of experts, then of groups */
     B_GINI,
     B_GROUP_CV2,
-    B_GROUP_GINI,
     B_GATE_CV2, /* of the experts' shares of the gates: how much weight they have, not how often */
     B_GATE_GINI,
     B_TWO_GATES, /* %, of the two experts with most weight */
