@@ -137,7 +137,7 @@ sanitize() {
     local work code=0 filter
     [ -n "$sanitizer" ] || { echo "summary: no compute-sanitizer here" && return 77; }
     work=$(mktemp -d)
-    for filter in 'route*' 'router*' 'embedding*' 'attention_[fb]*' 'grouped*' 'norm*' 'head*' 'gate*'; do
+    for filter in 'route*' 'embedding*' 'attention_forward*' 'attention_backward*' 'grouped*' 'norm*' 'head*' 'gate*'; do
         MOE_TEST_BACKEND=cuda MOE_TEST_CASES=4 MOE_TEST_FILTER=$filter \
             "$sanitizer" --tool "$1" --error-exitcode 9 "$bundle/bin/test_backend_parity" || code=1
     done

@@ -3,8 +3,9 @@
 
     python tests/peers/gpu_bench.py [--rounds N] [--ours BENCH.json] [--json OUT.json]     (tests/gpu/run.sh calls it)
 
-A step is what `moe bench gpu` times: micro-batches of random tokens forward and backward in bf16 with fp32 master weights
-(autocast), cross-entropy, clipping to norm 1, fused AdamW. Source D's dense model is transformers' Llama, its mixtures are
+A step is what `moe bench gpu` times: micro-batches of random tokens forward and backward in bf16, cross-entropy, clipping to
+norm 1, fused AdamW. The peers get their faster choice: weights and moments in bf16 too, without the fp32 master weights that
+are kept here, as transformers' grouped products take the type of the weights. Source D's dense model is transformers' Llama, its mixtures are
 Mixtral (softmax over the chosen, as transformers has it) with the same sizes; source A's are the plain decoder of
 pytorch_bench.py. Each runs eager and compiled (torch.compile), mixtures of transformers with experts one after the
 other and as grouped matrix products. --ours adds, for the same models, the rate that `moe bench gpu` reached in
@@ -67,7 +68,7 @@ def make_model(name, experts):
 def median_step(name, compiled, experts, rounds, budget):
     """Seconds of the median step; stops early when the budget of seconds is spent."""
     model, shape, vocab = make_model(name, experts)
-    model.cuda().train()
+    model.cuda().to(torch.bfloat16).train()
     parameters = sum(p.numel() for p in model.parameters())
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.0, fused=True)
     step_model = torch.compile(model) if compiled else model
@@ -78,8 +79,7 @@ def median_step(name, compiled, experts, rounds, budget):
         torch.cuda.synchronize()
         start = time.perf_counter()
         for _ in range(micros):
-            with torch.autocast("cuda", torch.bfloat16):
-                loss = step_model(ids[:, :-1], ids[:, 1:])
+            loss = step_model(ids[:, :-1], ids[:, 1:])
             (loss / micros).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
