@@ -224,6 +224,15 @@ out:
     return status;
 }
 
+/* What the numbers on the layer axis are. */
+static const char *describe_layers(const struct run_begin *begin) {
+    for (int32_t i = 0; i < begin->axes.moe_layers; i++) {
+        if (begin->moe_layer_numbers[i] >= RUN_SECOND_ROUTER)
+            return "decoder layer, counted from 0, of each router; + 1000 for a layer's second router";
+    }
+    return "decoder layer, counted from 0, of each MoE layer";
+}
+
 static moe_status put_axes(hid_t h5, const struct run_begin *begin, const char *file, moe_err *err) {
     moe_status status = MOE_OK;
     const struct run_axes *axes = &begin->axes;
@@ -237,8 +246,7 @@ static moe_status put_axes(hid_t h5, const struct run_begin *begin, const char *
     for (int32_t i = 0; i < axes->hist_bins; i++)
         edges[i] = (double)i / axes->hist_bins;
     moe_try(put_small(h5, "/axes/layer", H5T_STD_I32LE, H5T_NATIVE_INT32, axes->moe_layers,
-                      begin->moe_layer_numbers, "1", "decoder layer, counted from 0, of each MoE layer", file,
-                      err));
+                      begin->moe_layer_numbers, "1", describe_layers(begin), file, err));
     moe_try(put_small(h5, "/axes/expert", H5T_STD_I32LE, H5T_NATIVE_INT32, axes->experts, experts, "1",
                       "expert, counted from 0", file, err));
     moe_try(put_small(h5, "/axes/share", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, axes->hist_bins, edges, "1",

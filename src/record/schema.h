@@ -34,6 +34,10 @@ struct run_axes {
     int32_t hist_bins;  /* bins of /routing/batch_hist */
 };
 
+/* Rows of the layer axis are numbered by their decoder layer; a layer's second router by the layer and this.
+ */
+#define RUN_SECOND_ROUTER 1000
+
 struct run_train_row {
     int64_t step;            /* 1-based optimizer step */
     int64_t epoch;           /* 0-based */

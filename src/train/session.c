@@ -9,6 +9,8 @@
 
 #include "core/file.h"
 
+_Static_assert(MOE_SECOND_GROUP == RUN_SECOND_ROUTER, "the record numbers routers as decoders do");
+
 /* Token ids of texts are kept beside the run files of a folder, where its other runs find them. */
 static moe_status cache_folder(const struct trainer_options *options, char **out_folder, moe_err *err) {
     moe_status status = MOE_OK;

@@ -42,7 +42,7 @@ TRAINED = [  # experiment, protocol, further settings
     ("e1_moedl_cf_1_0", "corrected", []),
     ("00_llama2_ref", "as-published", [*OLMO, SUBLAYER_OUTPUT]),
     ("a1_moedl_lb_penalty", "corrected", [*OLMO, SUBLAYER_OUTPUT]),
-    ("a1_moedl_lb_penalty", "corrected", OLMO),
+    ("a1_moedl_lb_penalty", "corrected", [*OLMO, "model.head_dim=0"]),
 ]
 COMMON = {"vocab_size": 200, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3,
           "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 10, "initializer_range": 0.2,
