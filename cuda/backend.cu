@@ -6,6 +6,7 @@
 #include "cuda/blas.cuh"
 #include "cuda/cuda_operations.cuh"
 #include "cuda/memory.cuh"
+#include "cuda/pass.cuh"
 
 /* Both backends are the same functions: they look at the device's type of activations. */
 static constexpr struct backend make_table(const char *name, size_t act_size) {
@@ -13,6 +14,7 @@ static constexpr struct backend make_table(const char *name, size_t act_size) {
         .name = name,
         .act_size = act_size,
         .host_memory = false,
+        .max_head_dim = 128,
         .alloc = cuda_alloc,
         .release = cuda_release,
         .upload = cuda_upload,
@@ -20,6 +22,10 @@ static constexpr struct backend make_table(const char *name, size_t act_size) {
         .copy = cuda_copy,
         .zero = cuda_zero,
         .synchronize = cuda_synchronize,
+        .pass_begin = cuda_pass_begin,
+        .pass_end = cuda_pass_end,
+        .mark = cuda_mark,
+        .elapsed = cuda_elapsed,
         .linear_forward = cuda_linear_forward,
         .linear_backward = cuda_linear_backward,
         .grouped_linear_forward = cuda_grouped_linear_forward,
@@ -88,6 +94,7 @@ static void close_device(struct device *base) {
     if (dev == NULL) return;
     if (dev->stream != NULL) cudaStreamSynchronize(dev->stream);
     blas_close(dev->blas);
+    pass_close(dev->pass);
     staging_close(dev->staging);
     cudaFree(dev->scratch);
     if (dev->stream != NULL) cudaStreamDestroy(dev->stream);
@@ -106,6 +113,7 @@ static moe_status open_parts(struct cuda_device *dev, moe_err *err) {
     moe_check(result == cudaSuccess, err, MOE_ENOMEM, "cuda: no %zu bytes of GPU memory for scratch: %s",
               dev->scratch_bytes, cudaGetErrorString(result));
     moe_try(staging_open(&dev->staging, err));
+    moe_try(pass_open(&dev->pass, err));
     moe_try(blas_open(&dev->blas, dev->stream, err));
 out:
     return status;

@@ -12,6 +12,7 @@
 #include "cuda/types.cuh"
 
 struct cuda_staging; /* memory.cu: page-locked memory that uploads go through */
+struct cuda_pass;    /* pass.cuh: marks, and the graph of a pass */
 struct cuda_blas;    /* blas.cuh */
 
 struct cuda_device {
@@ -26,6 +27,7 @@ struct cuda_device {
     size_t scratch_bytes;
 
     struct cuda_staging *staging;
+    struct cuda_pass *pass;
     struct cuda_blas *blas;
 
     cudaError_t failure; /* the first one; sticky until synchronize() has told it */

@@ -13,6 +13,10 @@ void cuda_download(struct device *dev, void *host_dst, const void *src, size_t b
 void cuda_copy(struct device *dev, void *dst, const void *src, size_t bytes);
 void cuda_zero(struct device *dev, void *dst, size_t bytes);
 moe_status cuda_synchronize(struct device *dev, moe_err *err);
+void cuda_pass_begin(struct device *dev);
+void cuda_pass_end(struct device *dev);
+void cuda_mark(struct device *dev, int32_t mark);
+double cuda_elapsed(struct device *dev, int32_t from, int32_t to);
 void cuda_linear_forward(struct device *dev, act_t *y, const act_t *x, const act_t *w, const act_t *bias,
                          int64_t rows, int32_t in, int32_t out);
 void cuda_linear_backward(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,

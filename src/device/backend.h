@@ -15,8 +15,8 @@
  * - Order of summation is a function of the shapes alone (core/parallel.h): equal inputs give equal bits for
  * any number of threads. Gradients of parameters always accumulate (+=), so micro-batches add up.
  * - Operations return nothing: shapes are checked when the model is built. A device failure is sticky and is
- * returned by synchronize(). A backend that lacks an operation leaves it NULL; nn refuses the model then
- * (backend_require()).
+ * returned by synchronize(). A backend that lacks an operation leaves it NULL and the model is refused when
+ * it is built.
  */
 #ifndef DEVICE_BACKEND_H
 #define DEVICE_BACKEND_H
@@ -184,10 +184,13 @@ struct span {
     int64_t offset, count; /* elements */
 };
 
+#define DEVICE_MARKS 4
+
 struct backend {
-    const char *name; /* "cpu", "reference", "cuda" (bf16), "cuda:fp32" */
-    size_t act_size;  /* bytes of one act_t element */
-    bool host_memory; /* device pointers may be read by the host after synchronize() */
+    const char *name;     /* "cpu", "reference", "cuda" (bf16), "cuda:fp32" */
+    size_t act_size;      /* bytes of one act_t element */
+    bool host_memory;     /* device pointers may be read by the host after synchronize() */
+    int32_t max_head_dim; /* widest head of attention; 0 = any */
 
     /* ---- memory and order
      * ------------------------------------------------------------------------------------ */
@@ -200,6 +203,17 @@ struct backend {
     void (*zero)(struct device *dev, void *dst, size_t bytes);
     moe_status (*synchronize)(struct device *dev,
                               moe_err *err); /* waits; reports any failure since the last call */
+
+    /* ---- a pass: work of one step that is given without a wait
+     * ------------------------------------------------------ */
+    /* Between the two calls the caller gives work and asks for nothing: no alloc, release, upload, download,
+     * synchronize, or operation that returns a value. So a backend may keep the work and start it whole. */
+    void (*pass_begin)(struct device *dev);
+    void (*pass_end)(struct device *dev);
+    /* Notes the moment when the work given so far is done, as mark 0 to DEVICE_MARKS - 1; does not wait. */
+    void (*mark)(struct device *dev, int32_t mark);
+    /* Seconds from one mark to another, by the clock of the processor that does the work; waits for both. */
+    double (*elapsed)(struct device *dev, int32_t from, int32_t to);
 
     /* ---- linear: y = x w^T + b, w [out, in] as in PyTorch and safetensors
      * --------------------------------------- */
@@ -433,6 +447,7 @@ struct device_options {
 struct device {
     const struct backend *ops;
     struct device_options options;
+    double marks[DEVICE_MARKS]; /* host seconds, of backends whose work is done when a call returns */
 };
 
 /* Opens a device by the name of its backend. MOE_ENOTFOUND for an unknown name, MOE_ENOTSUP if this
@@ -440,6 +455,11 @@ struct device {
 moe_status device_open(const char *name, const struct device_options *options, struct device **out_device,
                        moe_err *err);
 void device_close(struct device *dev);
+
+/* pass_begin and pass_end, mark and elapsed of such backends. */
+void device_host_pass(struct device *dev);
+void device_host_mark(struct device *dev, int32_t mark);
+double device_host_elapsed(struct device *dev, int32_t from, int32_t to);
 
 /* Each backend's own constructor, called by device_open(). */
 moe_status device_open_cpu(const struct device_options *options, struct device **out_device, moe_err *err);

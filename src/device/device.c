@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "core/clock.h"
 #include "device/backend.h"
 #include "device/module.h"
 
@@ -65,4 +66,16 @@ out:
 void device_close(struct device *dev) {
     if (dev == NULL) return;
     find_backend(dev->ops->name)->close(dev);
+}
+
+void device_host_pass(struct device *dev) {
+    (void)dev;
+}
+
+void device_host_mark(struct device *dev, int32_t mark) {
+    dev->marks[mark] = clock_seconds();
+}
+
+double device_host_elapsed(struct device *dev, int32_t from, int32_t to) {
+    return dev->marks[to] - dev->marks[from];
 }

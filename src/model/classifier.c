@@ -71,7 +71,8 @@ static moe_status check_device(const struct device *dev, moe_err *err) {
                   be->softmax_backward != NULL && be->mixture_loss != NULL,
               err, MOE_ENOTSUP, "device %s has no gates for image classifiers; use --device cpu", be->name);
     moe_check(be->act_size == sizeof(float), err, MOE_ENOTSUP,
-              "image classifiers compute in fp32, not in the %zu bytes of device %s", be->act_size, be->name);
+              "image classifiers compute in fp32, not in the %zu bytes of device %s; use --device %s:fp32",
+              be->act_size, be->name, be->name);
 out:
     return status;
 }
@@ -289,25 +290,29 @@ static void read_loss(struct classifier *c, const struct classifier_batch *batch
     }
 }
 
+/* Marks of a training pass. */
+enum { PASS_START, PASS_MIDDLE, PASS_END };
+
 moe_status classifier_train_batch(struct classifier *c, const struct classifier_batch *batch,
                                   struct classifier_loss *out_loss, moe_err *err) {
     moe_status status = MOE_OK;
-    const double start = clock_seconds();
+    const struct backend *be = c->dev->ops;
     moe_try(check_batch(c, batch, err));
     memset(out_loss, 0, sizeof *out_loss);
     const struct nn_pass pass = pass_of(c, batch, true);
     const double weight = (double)pass.rows / (double)batch->step_rows;
+    be->mark(c->dev, PASS_START);
     forward(c, &pass, batch);
     output_loss(c, batch, 1.0 / (double)batch->step_rows, c->d_mixed);
     balance(c, weight);
-    moe_try(c->dev->ops->synchronize(c->dev, err));
-    const double middle = clock_seconds();
+    be->mark(c->dev, PASS_MIDDLE);
     backward(c, &pass);
+    be->mark(c->dev, PASS_END);
     read_loss(c, batch, out_loss);
     read_balance(c, out_loss);
-    moe_try(c->dev->ops->synchronize(c->dev, err));
-    out_loss->forward_seconds = middle - start;
-    out_loss->backward_seconds = clock_seconds() - middle;
+    moe_try(be->synchronize(c->dev, err));
+    out_loss->forward_seconds = be->elapsed(c->dev, PASS_START, PASS_MIDDLE);
+    out_loss->backward_seconds = be->elapsed(c->dev, PASS_MIDDLE, PASS_END);
 out:
     return status;
 }

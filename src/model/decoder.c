@@ -26,6 +26,9 @@ void decoder_plan(struct decoder *d, struct nn_memory *memory) {
         block_plan(&d->parts.blocks[l], memory, limits);
 }
 
+/* Marks of a training pass. */
+enum { PASS_START, PASS_MIDDLE, PASS_END };
+
 /* Measures with the same calls, then takes the two blocks and plans for real. */
 static moe_status plan_memory(struct decoder *d, moe_err *err) {
     moe_status status = MOE_OK;
@@ -72,6 +75,9 @@ moe_status decoder_create(const struct model_config *model, const struct moe_con
               "[moe] differs "
               "from the stated one (set expected_parameters = 0 for a model of your own)",
               (long long)d->counts.total, (long long)model->expected_parameters);
+    moe_check(dev->ops->max_head_dim == 0 || model->head_dim <= dev->ops->max_head_dim, err, MOE_ENOTSUP,
+              "device %s has attention heads of at most %d elements, the model's have %d; use --device cpu",
+              dev->ops->name, dev->ops->max_head_dim, model->head_dim);
     moe_try(decoder_declare(&d->parts, model, moe, err));
     moe_try(create_routing(d, err));
     moe_try(params_allocate(&d->parts.params, dev, limits->training, err));
@@ -150,11 +156,14 @@ out:
     return status;
 }
 
-void decoder_forward_body(struct decoder *d, const struct nn_pass *pass, const struct decoder_batch *batch) {
+void decoder_upload(struct decoder *d, const struct decoder_batch *batch) {
     const struct backend *be = d->dev->ops;
-    const size_t bytes = (size_t)pass->rows * sizeof(int32_t);
+    const size_t bytes = (size_t)(batch->batch * batch->seq) * sizeof(int32_t);
     be->upload(d->dev, d->tokens, batch->tokens, bytes);
     if (batch->targets != NULL) be->upload(d->dev, d->targets, batch->targets, bytes);
+}
+
+void decoder_forward_body(struct decoder *d, const struct nn_pass *pass) {
     embedding_forward(&d->parts.embedding, pass, d->embedded, d->tokens);
     const act_t *x = d->embedded;
     for (int32_t l = 0; l < d->parts.layers; l++) {
@@ -230,31 +239,54 @@ static void balance(struct decoder *d, const struct nn_pass *pass, struct decode
     loss->router_z = result.z;
 }
 
+/* Seconds of the pass just given: as long as the device took, or (host_timers) as long as the host took to
+ * give it, which says nothing about a device that works on its own. middle and end are the host's clock. */
+static void read_timers(const struct decoder *d, bool host_timers, double start, double middle, double end,
+                        double head_backward, struct decoder_loss *loss) {
+    const struct backend *be = d->dev->ops;
+    const double forward = host_timers ? middle - start : be->elapsed(d->dev, PASS_START, PASS_MIDDLE);
+    const double backward = host_timers ? end - middle : be->elapsed(d->dev, PASS_MIDDLE, PASS_END);
+    loss->forward_seconds = forward - head_backward;
+    loss->backward_seconds = backward + head_backward;
+}
+
+/* Forward, loss and backward, given to the device as one; *middle: the host's clock between them. */
+static double give_pass(struct decoder *d, const struct nn_pass *pass, const struct decoder_batch *batch,
+                        double *head_backward) {
+    const struct backend *be = d->dev->ops;
+    const struct params *params = &d->parts.params;
+    const double weight = (double)pass->rows / (double)batch->step_rows;
+    const struct head_shape head = head_shape_of(d, pass, batch, 1.0 / (double)batch->step_rows);
+    const struct balance_settings settings = balance_settings_of(d);
+    be->pass_begin(d->dev);
+    be->mark(d->dev, PASS_START);
+    decoder_forward_body(d, pass);
+    be->head_loss(d->dev, d->nll, d->lse, d->mean_logit, d->correct, d->d_normed,
+                  params_grad(params, d->parts.head.weight), d->normed,
+                  params_weight(params, d->parts.head.weight), d->targets, &head, head_backward);
+    be->mark(d->dev, PASS_MIDDLE);
+    const double middle = clock_seconds();
+    routing_balance_gradient(&d->routing, d->dev, &settings, pass->rows, weight);
+    backward_body(d, pass, weight);
+    be->mark(d->dev, PASS_END);
+    be->pass_end(d->dev);
+    return middle;
+}
+
 moe_status decoder_train_batch(struct decoder *d, const struct decoder_batch *batch,
                                struct decoder_loss *out_loss, moe_err *err) {
     moe_status status = MOE_OK;
-    const struct backend *be = d->dev->ops;
+    double head_backward = 0;
     const double start = clock_seconds();
     moe_try(decoder_check_batch(d, batch, err));
     memset(out_loss, 0, sizeof *out_loss);
     const struct nn_pass pass = pass_of(d, batch, true);
-    const double weight = (double)pass.rows / (double)batch->step_rows;
-    const struct head_shape head = head_shape_of(d, &pass, batch, 1.0 / (double)batch->step_rows);
-    const struct balance_settings settings = balance_settings_of(d);
-    double head_backward = 0;
-    decoder_forward_body(d, &pass, batch);
-    be->head_loss(d->dev, d->nll, d->lse, d->mean_logit, d->correct, d->d_normed,
-                  params_grad(&d->parts.params, d->parts.head.weight), d->normed,
-                  params_weight(&d->parts.params, d->parts.head.weight), d->targets, &head, &head_backward);
-    routing_balance_gradient(&d->routing, d->dev, &settings, pass.rows, weight);
-    moe_try(be->synchronize(d->dev, err));
-    const double middle = clock_seconds();
-    backward_body(d, &pass, weight);
+    decoder_upload(d, batch);
+    const double middle = give_pass(d, &pass, batch, &head_backward), end = clock_seconds();
     sum_rows(d, batch, pass.rows, out_loss);
     balance(d, &pass, out_loss);
-    moe_try(be->synchronize(d->dev, err));
-    out_loss->forward_seconds = middle - start - head_backward;
-    out_loss->backward_seconds = clock_seconds() - middle + head_backward;
+    moe_try(d->dev->ops->synchronize(d->dev, err));
+    read_timers(d, batch->host_timers, start, middle, end, head_backward, out_loss);
 out:
     return status;
 }
@@ -269,7 +301,8 @@ moe_status decoder_eval_batch(struct decoder *d, const struct decoder_batch *bat
     memset(out_loss, 0, sizeof *out_loss);
     const struct nn_pass pass = pass_of(d, batch, false);
     const struct head_shape head = head_shape_of(d, &pass, batch, 0.0);
-    decoder_forward_body(d, &pass, batch);
+    decoder_upload(d, batch);
+    decoder_forward_body(d, &pass);
     be->head_loss(d->dev, d->nll, d->lse, d->mean_logit, d->correct, NULL, NULL, d->normed,
                   params_weight(&d->parts.params, d->parts.head.weight), d->targets, &head, NULL);
     sum_rows(d, batch, pass.rows, out_loss);
@@ -297,15 +330,14 @@ moe_status decoder_logits(struct decoder *d, const int32_t *tokens, int64_t batc
     const struct backend *be = d->dev->ops;
     act_t *logits = NULL;
     const struct decoder_batch b = {.tokens = tokens, .batch = batch, .seq = seq};
-    moe_check(be->act_size == sizeof(float), err, MOE_ENOTSUP,
-              "logits are read from fp32 devices only, not %s", be->name);
     moe_try(decoder_check_batch(d, &b, err));
     const struct nn_pass pass = pass_of(d, &b, false);
     const size_t bytes = (size_t)(pass.rows * d->model.vocab_size) * be->act_size;
     moe_try(be->alloc(d->dev, bytes, &logits, err));
-    decoder_forward_body(d, &pass, &b);
+    decoder_upload(d, &b);
+    decoder_forward_body(d, &pass);
     linear_forward(&d->parts.head, &pass, logits, d->normed);
-    be->download(d->dev, host_logits, logits, bytes);
+    nn_download(&pass, host_logits, logits, pass.rows * d->model.vocab_size);
     moe_try(be->synchronize(d->dev, err));
 out:
     be->release(d->dev, logits);

@@ -53,6 +53,7 @@ struct decoder_batch {
     uint32_t step, micro;
     int64_t step_rows; /* rows of the whole optimizer step; a micro-batch weighs rows / step_rows */
     float label_smoothing, z_coeff;
+    bool host_timers; /* times of the losses by the host's clock, without a wait for the device */
 };
 
 struct decoder_loss {

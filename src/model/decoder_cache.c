@@ -15,8 +15,6 @@ static moe_status check_room(const struct decoder *d, int64_t max_seq, moe_err *
     const struct backend *be = d->dev->ops;
     const int64_t positions = d->model.max_position_embeddings;
     moe_check(be->attention_decode != NULL, err, MOE_ENOTSUP, "device %s cannot generate text", be->name);
-    moe_check(be->act_size == sizeof(float), err, MOE_ENOTSUP,
-              "logits are read from fp32 devices only, not %s", be->name);
     moe_check(max_seq >= 1 && max_seq <= d->dev->options.max_seq, err, MOE_EARG,
               "a cache for %lld tokens, but the device was opened for sequences of at most %d",
               (long long)max_seq, d->dev->options.max_seq);
@@ -74,7 +72,8 @@ static moe_status read_pass(struct decoder_cache *c, const int32_t *tokens, int6
         .cache = &c->kv,
     };
     moe_try(decoder_check_batch(d, &batch, err));
-    decoder_forward_body(d, &pass, &batch);
+    decoder_upload(d, &batch);
+    decoder_forward_body(d, &pass);
     c->kv.length += count;
 out:
     return status;
@@ -83,10 +82,9 @@ out:
 /* Logits of row `row` of the pass just made. */
 static void read_logits(struct decoder_cache *c, int64_t row, float *host_logits) {
     struct decoder *d = c->decoder;
-    const struct backend *be = d->dev->ops;
     const struct nn_pass pass = {.dev = d->dev, .params = &d->parts.params, .batch = 1, .seq = 1, .rows = 1};
     linear_forward(&d->parts.head, &pass, c->logits, nn_at(&pass, d->normed, row * d->model.hidden_size));
-    be->download(d->dev, host_logits, c->logits, (size_t)d->model.vocab_size * be->act_size);
+    nn_download(&pass, host_logits, c->logits, d->model.vocab_size);
 }
 
 moe_status decoder_cache_read(struct decoder_cache *c, const int32_t *tokens, int64_t count,

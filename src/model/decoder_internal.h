@@ -49,7 +49,10 @@ void decoder_plan(struct decoder *d, struct nn_memory *memory);
 /* MOE_EARG unless the batch is within the plan and its ids within the vocabulary. */
 moe_status decoder_check_batch(const struct decoder *d, const struct decoder_batch *batch, moe_err *err);
 
-/* Everything up to the final norm; leaves d->normed. */
-void decoder_forward_body(struct decoder *d, const struct nn_pass *pass, const struct decoder_batch *batch);
+/* Tokens, and targets if there are any, to the device. */
+void decoder_upload(struct decoder *d, const struct decoder_batch *batch);
+
+/* Everything up to the final norm, from the tokens uploaded; leaves d->normed. */
+void decoder_forward_body(struct decoder *d, const struct nn_pass *pass);
 
 #endif

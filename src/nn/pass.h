@@ -58,6 +58,9 @@ static inline act_t *nn_at(const struct nn_pass *pass, act_t *x, int64_t at) {
     return (char *)x + (size_t)at * pass->dev->ops->act_size;
 }
 
+/* n activations to the host, as float; waits for them. */
+void nn_download(const struct nn_pass *pass, float *host, const act_t *x, int64_t n);
+
 /* Position of each sequence's first row. */
 static inline int64_t nn_first_position(const struct nn_pass *pass) {
     return pass->cache != NULL ? pass->cache->length : 0;

@@ -57,6 +57,12 @@ struct data_config {
 enum schedule_name { SCHEDULE_CONSTANT = 0, SCHEDULE_LINEAR = 1, SCHEDULE_COSINE = 2 };
 enum criterion_name { CRITERION_LOSS = 0, CRITERION_CE = 1 };
 
+/* Whose clock says how long forward and backward of a decoder take. */
+enum timer_name {
+    CONFIG_TIMERS_DEVICE = 0, /* the device's: events in the course of its work */
+    CONFIG_TIMERS_HOST = 1    /* the host's, without a wait for the device (source A as published) */
+};
+
 struct train_config {
     uint64_t seed;
     int32_t replica;          /* with seed: experiment_random_seed() */
@@ -70,8 +76,9 @@ struct train_config {
     bool eval_label_smoothing; /* smooth the evaluated loss too (source A as published) */
     bool eval_batch_mean; /* evaluation loss = mean of batch means (source A as published), else token mean */
     int64_t eval_steps;   /* evaluate every so many steps; 0 = at the end of each epoch */
-    int64_t routing_steps;    /* record /routing every so many steps */
-    int64_t record_steps;     /* record /train and /timing every so many steps */
+    int64_t routing_steps; /* record /routing every so many steps */
+    int64_t record_steps;  /* record /train and /timing every so many steps */
+    enum timer_name timers;
     int64_t checkpoint_steps; /* checkpoint at least every so many steps (also at each epoch's end) */
     double lr, min_lr_ratio;  /* decay ends at lr * min_lr_ratio */
     enum schedule_name schedule;

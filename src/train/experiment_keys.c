@@ -266,6 +266,11 @@ static const struct config_key keys[] = {
      TEXT("false", "", "Evaluation is the mean of batch means instead of the mean over tokens.")},
     {AT(train.eval_steps), .type = CONFIG_INT64, RANGE(0, 1e15),
      TEXT("0", "steps", "Steps between evaluations; 0 = at the end of each epoch.")},
+    {AT(train.timers), .type = CONFIG_ENUM, WORDS("device", "host"), .silent = true,
+     TEXT("device", "",
+          "Whose clock times forward and backward of a decoder: the device's, or the host's without a wait "
+          "for "
+          "the device (source A as published; on a GPU it sees only how long giving the work takes).")},
     {AT(train.routing_steps), .type = CONFIG_INT64, RANGE(1, 1e15),
      TEXT("1", "steps", "Steps between records of routing.")},
     {AT(train.record_steps), .type = CONFIG_INT64, RANGE(1, 1e15), .silent = true,

@@ -213,6 +213,7 @@ moe_status learner_train_batch(struct learner *l, const struct learner_batch *ba
         struct decoder_loss loss;
         tokens.label_smoothing = (float)l->e->train.label_smoothing;
         tokens.z_coeff = (float)l->e->train.z_coeff;
+        tokens.host_timers = l->e->train.timers == CONFIG_TIMERS_HOST;
         moe_try(decoder_train_batch(l->decoder, &tokens, &loss, err));
         *out_loss = loss_of_tokens(&loss);
     }

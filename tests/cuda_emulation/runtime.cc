@@ -11,8 +11,14 @@ struct emulation_event {
 };
 
 cudaError_t emulation_last_error;
+static bool recording;
+
+static cudaError_t not_in_graphs(void) {
+    return recording ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
 
 cudaError_t cudaMalloc(void **out, size_t bytes) {
+    if (recording) return not_in_graphs();
     const size_t room = (bytes + 255) / 256 * 256;
     *out = aligned_alloc(256, room);
     if (*out == NULL) return cudaErrorMemoryAllocation;
@@ -35,7 +41,8 @@ cudaError_t cudaFreeHost(void *block) {
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+    if (kind != cudaMemcpyDeviceToDevice && recording) return not_in_graphs();
     memcpy(dst, src, bytes);
     return cudaSuccess;
 }
@@ -55,7 +62,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
-    return cudaSuccess;
+    return not_in_graphs();
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned) {
@@ -73,12 +80,51 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
     return cudaSuccess;
 }
 
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
+    if (recording != (flags == cudaEventRecordExternal)) return cudaErrorInvalidValue;
+    return cudaEventRecord(event, stream);
+}
+
 cudaError_t cudaEventSynchronize(cudaEvent_t) {
-    return cudaSuccess;
+    return not_in_graphs();
 }
 
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to) {
     *milliseconds = std::chrono::duration<float, std::milli>(to->at - from->at).count();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+    if (recording) return cudaErrorStreamCaptureUnsupported;
+    recording = true;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *out) {
+    if (!recording) return cudaErrorInvalidValue;
+    recording = false;
+    *out = reinterpret_cast<cudaGraph_t>(&recording); /* any address: nothing is kept */
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecUpdate(cudaGraphExec_t, cudaGraph_t, cudaGraphExecUpdateResultInfo *) {
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t, unsigned long long) {
+    *out = reinterpret_cast<cudaGraphExec_t>(&recording);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t, cudaStream_t) {
+    return not_in_graphs();
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t) {
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t) {
     return cudaSuccess;
 }
 
@@ -98,8 +144,8 @@ const char *cudaGetErrorString(cudaError_t error) {
         return "out of memory";
     case cudaErrorInvalidConfiguration:
         return "invalid configuration";
-    case cudaErrorNotSupported:
-        return "not supported";
+    case cudaErrorStreamCaptureUnsupported:
+        return "operation not permitted when stream is capturing";
     default:
         return "unknown error";
     }

@@ -56,14 +56,45 @@ static void the_backend_says_its_name_and_type(void **state) {
     assert_string_equal(t->one->ops->name, t->backend);
 }
 
-/* A new operation must be added here too: seven of memory, 39 of compute. */
-_Static_assert((sizeof(struct backend) - offsetof(struct backend, alloc)) / sizeof(void (*)(void)) == 46,
+/* Work of a pass is done once it has ended, in its order, each time anew; marks go forward. */
+static void a_pass_is_done_when_it_has_ended(void **state) {
+    const struct parity *t = *state;
+    struct device *dev = t->one;
+    const struct backend *ops = dev->ops;
+    enum { COUNT = 1000, PASSES = 3 };
+    float host[COUNT], *a = NULL, *b = NULL;
+    assert_int_equal(ops->alloc(dev, sizeof host, (void **)&a, NULL), MOE_OK);
+    assert_int_equal(ops->alloc(dev, sizeof host, (void **)&b, NULL), MOE_OK);
+    for (int pass = 0; pass < PASSES; pass++) {
+        for (int i = 0; i < COUNT; i++)
+            host[i] = (float)(i + pass);
+        ops->upload(dev, a, host, sizeof host);
+        ops->pass_begin(dev);
+        ops->mark(dev, 0);
+        ops->copy(dev, b, a, sizeof host);
+        ops->mark(dev, 1);
+        ops->zero(dev, b + pass, sizeof *b);
+        ops->mark(dev, DEVICE_MARKS - 1);
+        ops->pass_end(dev);
+        ops->download(dev, host, b, sizeof host);
+        for (int i = 0; i < COUNT; i++)
+            assert_true(host[i] == (i == pass ? 0.0f : (float)(i + pass)));
+        assert_true(ops->elapsed(dev, 0, 1) >= 0 && ops->elapsed(dev, 1, DEVICE_MARKS - 1) >= 0);
+    }
+    assert_int_equal(ops->synchronize(dev, NULL), MOE_OK);
+    ops->release(dev, a);
+    ops->release(dev, b);
+}
+
+/* A new operation must be added here too: seven of memory, four of passes, 39 of compute. */
+_Static_assert((sizeof(struct backend) - offsetof(struct backend, alloc)) / sizeof(void (*)(void)) == 50,
                "every operation of the table has a test below");
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(the_backend_says_its_name_and_type),
     cmocka_unit_test(faults_are_noticed),
     cmocka_unit_test(memory_is_zeroed_aligned_and_moves),
+    cmocka_unit_test(a_pass_is_done_when_it_has_ended),
     cmocka_unit_test(linear_forward_agrees),
     cmocka_unit_test(linear_backward_agrees),
     cmocka_unit_test(grouped_linear_forward_agrees),
