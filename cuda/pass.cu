@@ -9,7 +9,8 @@
 #include "cuda/cuda_operations.cuh"
 
 struct cuda_pass {
-    bool graphs;    /* wanted */
+    bool graphs; /* wanted */
+    bool warm;   /* a pass has been made: kernels are loaded, products planned, which is not to be recorded */
     bool recording; /* between begin and end */
     cudaGraphExec_t last;
     cudaEvent_t marks[DEVICE_MARKS];
@@ -41,7 +42,9 @@ void pass_close(struct cuda_pass *pass) {
 
 void cuda_pass_begin(struct device *base) {
     struct cuda_device *dev = cuda_device_of(base);
-    if (!dev->pass->graphs || dev->failure != cudaSuccess) return;
+    const bool warm = dev->pass->warm;
+    dev->pass->warm = true;
+    if (!warm || !dev->pass->graphs || dev->failure != cudaSuccess) return;
     dev->pass->recording =
         cuda_note(dev, cudaStreamBeginCapture(dev->stream, cudaStreamCaptureModeThreadLocal), "pass_begin");
 }
