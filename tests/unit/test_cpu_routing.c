@@ -4,6 +4,8 @@
 /* ---- router: data and a reference in double
  * ------------------------------------------------------------------- */
 
+enum { MOST_EXPERTS = 200 };
+
 struct router_data {
     struct router_shape shape;
     float *x, *w, *bias;                  /* [rows, D], [E, D], [E] or NULL */
@@ -53,7 +55,7 @@ static void router_backward(struct device *dev, struct router_data *d, float z_g
 }
 
 struct exact_row {
-    double logits[64], prob[64], share[64]; /* share = prob / sum prob */
+    double logits[MOST_EXPERTS], prob[MOST_EXPERTS], share[MOST_EXPERTS]; /* share = prob / sum prob */
     double lse;
 };
 
@@ -138,8 +140,8 @@ static void check_router_forward(struct device *dev, struct router_shape s, bool
     struct router_data d = router_data_make(s, biased);
     router_forward(dev, &d);
     double *x = in_double(d.x, s.rows * s.hidden), *w = in_double(d.w, (int64_t)s.experts * s.hidden);
-    double mass[64] = {0}, entropy = 0.0, z = 0.0;
-    int32_t load[64] = {0}, slots = 0;
+    double mass[MOST_EXPERTS] = {0}, entropy = 0.0, z = 0.0;
+    int32_t load[MOST_EXPERTS] = {0}, slots = 0;
     for (int64_t r = 0; r < s.rows; r++) {
         const struct exact_row row = exact_router_row(&s, x + r * s.hidden, w);
         for (int32_t e = 0; e < s.experts; e++) {
@@ -180,6 +182,8 @@ static const struct router_shape shapes[] = {
     {6, 130, 3, 2, ROUTER_SIGMOID, 1.0f, false, 0.0f, 1.0f},
     {5, 11, 64, 8, ROUTER_SIGMOID, 1.5f, true, 0.05f, 2.5f},
     {1100, 24, 12, 3, ROUTER_SOFTMAX, 0.8f, true, 0.0f, 1.0f},
+    {7, 11, 200, 17, ROUTER_SOFTMAX, 1.0f, false, 0.0f, 1.0f},
+    {3, 9, 129, 129, ROUTER_SIGMOID, 1.0f, true, 1e-9f, 1.0f},
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
@@ -194,20 +198,38 @@ static void router_matches_double(void **state) {
 }
 
 static void ties_go_to_the_lowest_expert(void **state) {
+    static const struct router_shape ties[] = {{6, 4, 8, 3, ROUTER_SOFTMAX, 1.0f, true, 0.0f, 1.0f},
+                                               {6, 4, 150, 70, ROUTER_SOFTMAX, 1.0f, true, 0.0f, 1.0f}};
     (void)state;
     struct device *dev = open_cpu(1);
-    struct router_data d =
-        router_data_make((struct router_shape){6, 4, 8, 3, ROUTER_SOFTMAX, 1.0f, true, 0.0f, 1.0f}, false);
-    memset(d.w, 0, 8 * 4 * sizeof *d.w);
-    router_forward(dev, &d);
-    for (int64_t r = 0; r < 6; r++) {
-        for (int32_t k = 0; k < 3; k++) {
-            assert_int_equal(d.index[r * 3 + k], k);
-            assert_close(d.weight[r * 3 + k], 1.0 / 3.0, 1e-7, "weight", r);
+    for (int i = 0; i < 2; i++) {
+        const int32_t experts = ties[i].experts, top_k = ties[i].top_k;
+        struct router_data d = router_data_make(ties[i], false);
+        memset(d.w, 0, (size_t)experts * 4 * sizeof *d.w);
+        router_forward(dev, &d);
+        for (int64_t r = 0; r < 6; r++) {
+            for (int32_t k = 0; k < top_k; k++) {
+                assert_int_equal(d.index[r * top_k + k], k);
+                assert_close(d.weight[r * top_k + k], 1.0 / top_k, 1e-6, "weight", r);
+            }
         }
+        assert_close(d.entropy / 6.0f, log(experts), 1e-6, "entropy of the uniform distribution", 0);
+        assert_close(d.z, 6.0 * log(experts) * log(experts), 1e-6, "z of zero logits", 0);
+        router_data_free(&d);
     }
-    assert_close(d.entropy / 6.0f, log(8.0), 1e-6, "entropy of the uniform distribution", 0);
-    assert_close(d.z, 6.0 * log(8.0) * log(8.0), 1e-6, "z of zero logits", 0);
+    device_close(dev);
+}
+
+static void many_experts_of_nan_give_a_choice(void **state) {
+    enum { EXPERTS = 130, TOP_K = 5 };
+    (void)state;
+    struct device *dev = open_cpu(1);
+    const struct router_shape s = {1, 1, EXPERTS, TOP_K, ROUTER_SOFTMAX, 1.0f, false, 0.0f, 1.0f};
+    struct router_data d = router_data_make(s, false);
+    d.x[0] = NAN;
+    router_forward(dev, &d);
+    for (int32_t k = 0; k < TOP_K; k++)
+        assert_int_equal(d.index[k], k);
     router_data_free(&d);
     device_close(dev);
 }
@@ -540,6 +562,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(router_matches_double),
         cmocka_unit_test(ties_go_to_the_lowest_expert),
+        cmocka_unit_test(many_experts_of_nan_give_a_choice),
         cmocka_unit_test(extreme_logits_stay_finite_and_nan_stays_in_range),
         cmocka_unit_test(router_gradients_match_finite_differences),
         cmocka_unit_test(a_renormalised_single_expert_gets_only_the_eps_gradient),

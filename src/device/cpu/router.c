@@ -92,8 +92,41 @@ static int32_t first_unchosen(const int32_t *index, int32_t k) {
     return e;
 }
 
-/* index [K] = the largest of prob + bias in descending order, the lowest expert first among equals. score [E]
- * is scratch: a chosen expert's becomes -infinity. */
+/* index [K] = the largest of score [E] in descending order, the lowest expert first among equals; they become
+ * -infinity. */
+static void choose_directly(int32_t *index, float *score, int32_t experts, int32_t top_k) {
+    for (int32_t k = 0; k < top_k; k++) {
+        const float best = lanes_max(score, experts);
+        index[k] = best > -INFINITY ? (int32_t)lanes_find(score, best, experts) : first_unchosen(index, k);
+        score[index[k]] = -INFINITY;
+    }
+}
+
+enum { BLOCK = 64, MOST_BLOCKS = 64 };
+
+/* The same from the largest scores of blocks of experts, of which a choice changes one. */
+static void choose_by_blocks(int32_t *index, float *score, int32_t experts, int32_t top_k) {
+    const int32_t blocks = (experts + BLOCK - 1) / BLOCK;
+    float largest[MOST_BLOCKS];
+    for (int32_t b = 0; b < blocks; b++)
+        largest[b] = lanes_max(score + b * BLOCK, b < blocks - 1 ? BLOCK : experts - b * BLOCK);
+    for (int32_t k = 0; k < top_k; k++) {
+        const float best = lanes_max(largest, blocks);
+        if (!(best > -INFINITY)) {
+            index[k] = first_unchosen(index, k);
+            continue;
+        }
+        const int32_t b = (int32_t)lanes_find(largest, best, blocks);
+        const int32_t n = b < blocks - 1 ? BLOCK : experts - b * BLOCK;
+        float *block = score + b * BLOCK;
+        const int32_t at = (int32_t)lanes_find(block, best, n);
+        index[k] = b * BLOCK + at;
+        block[at] = -INFINITY;
+        largest[b] = lanes_max(block, n);
+    }
+}
+
+/* index [K] = the largest of prob + bias. score [E] is scratch. */
 static void top_k_row(int32_t *index, float *restrict score, const float *restrict prob,
                       const float *restrict bias, int32_t experts, int32_t top_k) {
     if (bias == NULL) {
@@ -103,10 +136,10 @@ static void top_k_row(int32_t *index, float *restrict score, const float *restri
         for (int32_t e = 0; e < experts; e++)
             score[e] = prob[e] + bias[e];
     }
-    for (int32_t k = 0; k < top_k; k++) {
-        const float best = lanes_max(score, experts);
-        index[k] = best > -INFINITY ? (int32_t)lanes_find(score, best, experts) : first_unchosen(index, k);
-        score[index[k]] = -INFINITY;
+    if (top_k > 2 && experts >= 2 * BLOCK && experts <= MOST_BLOCKS * BLOCK) {
+        choose_by_blocks(index, score, experts, top_k);
+    } else {
+        choose_directly(index, score, experts, top_k);
     }
 }
 
