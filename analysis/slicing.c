@@ -71,7 +71,7 @@ static moe_status place(struct report *report, const struct run_file *file, stru
     moe_status status = MOE_OK;
     struct run_reader *reader = NULL;
     json_t *config = NULL, *counts = NULL;
-    double *tokens = NULL;
+    double *tokens = NULL, *steps = NULL;
     int64_t dims[4];
     int32_t rank = 0;
     moe_try(run_list_reader(report->runs, file, &reader, err));
@@ -82,6 +82,8 @@ static moe_status place(struct report *report, const struct run_file *file, stru
     moe_check(json_is_object(model) && json_is_object(train), err, MOE_EFORMAT,
               "%s: the configuration has no model or no training", file->path);
     moe_try(run_list_array(report->runs, file, "/train/tokens", &tokens, dims, &rank, err));
+    moe_try(run_list_array(report->runs, file, "/train/step", &steps, dims, &rank, err));
+    out->steps = dims[0] > 0 ? steps[dims[0] - 1] : 0;
     out->at[AXIS_WIDTH] = number(model, "hidden_size", 0);
     out->at[AXIS_RATE] = number(train, "lr", 0);
     out->at[AXIS_TOKENS] = dims[0] > 0 ? tokens[dims[0] - 1] : 0;
@@ -93,6 +95,7 @@ static moe_status place(struct report *report, const struct run_file *file, stru
     out->active = number(counts, "active", NAN);
 out:
     free(tokens);
+    free(steps);
     json_decref(config);
     json_decref(counts);
     return status;
@@ -165,6 +168,7 @@ struct slicing_choice slicing_usual(const struct slicing_grid *grid, int32_t pro
     c.at[AXIS_WIDTH] = width;
     c.at[AXIS_ROUTED] = 1;
     c.free = 1u << AXIS_GRANULARITY | 1u << AXIS_EXPERTS | 1u << AXIS_SPARSITY;
+    if (protocol == 0) c.free |= 1u << AXIS_FAULT; /* as published, with whatever fault there is */
     return c;
 }
 

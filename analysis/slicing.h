@@ -42,6 +42,7 @@ struct slicing_run {
     int32_t protocol;
     double at[SLICING_AXES];
     double parameters, active; /* totals of the run file */
+    double steps;
 };
 
 struct slicing_grid {
@@ -62,9 +63,8 @@ struct slicing_choice {
     double at[SLICING_AXES];
 };
 
-/* Runs with experts of a protocol and width, one group, no generalist, everything else as usual; g, n, s
- * free.
- */
+/* Runs with experts of a protocol and width, one group, no generalist, everything else as usual; g, n, s are
+ * free. Faults are free as published, and absent corrected. */
 struct slicing_choice slicing_usual(const struct slicing_grid *grid, int32_t protocol, double width);
 /* The dense models of the same size and settings. */
 struct slicing_choice slicing_dense(const struct slicing_grid *grid, int32_t protocol, double width);

@@ -9,6 +9,7 @@
 #include "analysis/plot_axis.h"
 #include "analysis/tables_source_a.h"
 #include "analysis/tables_source_b.h"
+#include "analysis/tables_source_c.h"
 #include "analysis/tables_source_d.h"
 #include "core/text.h"
 
@@ -21,6 +22,7 @@ const struct table *table_at(int32_t index) {
         int32_t count;
     } sources[] = {{source_a_tables, source_a_table_count},
                    {source_b_tables, source_b_table_count},
+                   {source_c_tables, source_c_table_count},
                    {source_d_tables, source_d_table_count}};
     int32_t rest = index;
     for (size_t s = 0; rest >= 0 && s < sizeof sources / sizeof sources[0]; s++) {

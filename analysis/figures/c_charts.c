@@ -56,6 +56,14 @@ void c_row_title(const struct c_row *row, char *out, size_t size) {
              row->name[0] != '\0' ? ", " : "", row->name, row->width, tokens);
 }
 
+void c_row_name(const struct c_row *row, char *out, size_t size) {
+    if (row->name[0] != '\0')
+        snprintf(out, size, "%s, %s", slicing_protocol_titles[row->protocol], row->name);
+    else
+        snprintf(out, size, "%s, %.0f, %.2g tokens", slicing_protocol_titles[row->protocol], row->width,
+                 row->tokens);
+}
+
 static void free_axis(struct slicing_choice *c, enum slicing_axis axis) {
     if (axis != C_NONE) c->free |= 1u << axis;
 }

@@ -154,7 +154,7 @@ moe_status draw_c_grid(struct report *report, int32_t frame, struct plot **out_p
         struct plot_panel_spec spec = {
             .title = heading, .position = plot_axis_auto(), .value = plot_axis_auto()};
         const struct slicing_choice c = c_choice(&grid, &rows[r], &chart, C_NONE, C_NONE);
-        c_row_title(&rows[r], heading, sizeof heading);
+        c_row_name(&rows[r], heading, sizeof heading);
         spec.position.label = slicing_axis_titles[AXIS_GRANULARITY];
         spec.position.names = g_names;
         spec.position.num_names = g.n;

@@ -239,7 +239,7 @@ moe_status draw_c_accuracy(struct report *report, int32_t frame, struct plot **o
     for (int32_t r = 0; r < num_rows; r++) {
         struct plot_panel_spec spec = {
             .title = heading, .position = plot_axis_auto(), .value = plot_axis_auto()};
-        c_row_title(&rows[r], heading, sizeof heading);
+        c_row_name(&rows[r], heading, sizeof heading);
         spec.position.label = slicing_number_labels[NUMBER_EVAL_CE];
         spec.value.label = "share of right endings";
         plot_set_panel(plot, r, &spec);

@@ -57,6 +57,7 @@ struct c_row {
 /* Those that have runs, by protocol, width, tokens. */
 void c_rows(const struct slicing_grid *grid, struct c_row rows[C_ROWS], int32_t *out_count);
 void c_row_title(const struct c_row *row, char *out, size_t size);
+void c_row_name(const struct c_row *row, char *out, size_t size); /* shorter */
 
 /* The runs of a chart in a row; free on its axes and those of the column. */
 struct slicing_choice c_choice(const struct slicing_grid *grid, const struct c_row *row,

@@ -12,6 +12,7 @@
 
 #include "analysis/figures/source_c.h"
 #include "analysis/optimum.h"
+#include "analysis/tables_source_c.h"
 #include "figure_checks.h"
 #include "fixture_runs_c.h"
 
@@ -59,8 +60,8 @@ static void test_runs_are_placed_by_configuration(void **state) {
     double *values = NULL;
     int32_t count = 0;
     ok(slicing_open(report, &grid, NULL));
-    assert_int_equal(grid.n, 8 * (2 + 15 + 18 + 2));
-    const struct slicing_choice usual = slicing_usual(&grid, 1, 96);
+    assert_int_equal(grid.n, 4 * (2 + 15 + 18 + 2));
+    const struct slicing_choice usual = slicing_usual(&grid, 1, 48);
     ok(slicing_values(&grid, &usual, AXIS_GRANULARITY, &values, &count, NULL));
     assert_int_equal(count, 5);
     near(values[0], 1.0 / 16, 1e-15);
@@ -128,7 +129,7 @@ static void test_optimum_of_the_runs(void **state) {
     double x[32], y[32];
     int32_t n = 0;
     ok(slicing_open(report, &grid, NULL));
-    struct slicing_choice c = slicing_usual(&grid, 1, 96);
+    struct slicing_choice c = slicing_usual(&grid, 1, 48);
     c.at[AXIS_SPARSITY] = 16;
     c.free &= ~(1u << AXIS_SPARSITY);
     for (int32_t i = 0; i < grid.n; i++) {
@@ -158,6 +159,27 @@ static void test_fractions(void **state) {
     }
 }
 
+/* Rows of the tables: 4 of sizes; 15 configurations under both protocols, and 3 of the longer runs; a pair at
+ * two totals. */
+static void test_tables(void **state) {
+    (void)state;
+    static const int rows[] = {4, 2 * 15 + 2 * 3, 2 * 2};
+    for (int32_t i = 0; i < source_c_table_count; i++) {
+        char *text = NULL;
+        int lines = 0;
+        moe_err err = {0};
+        if (table_print(report, &source_c_tables[i], TABLE_CSV, &text, &err) != MOE_OK)
+            fail_msg("%s", err.message);
+        for (const char *at = text; *at != '\0'; at++)
+            lines += *at == '\n';
+        assert_int_equal(lines, rows[i] + 1);
+        if (i == 2) assert_non_null(strstr(text, "\"1/2, 1/8\",\"4, 16\",\"1, 4\",4,0,"));
+        free(text);
+        ok(table_print(report_of_few, &source_c_tables[i], TABLE_TEXT, &text, NULL));
+        free(text);
+    }
+}
+
 static void test_every_figure(void **state) {
     (void)state;
     for (int32_t i = 0; i < source_c_figure_count; i++) {
@@ -180,6 +202,7 @@ int main(void) {
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_optimum_of_the_runs),
         cmocka_unit_test(test_fractions),
+        cmocka_unit_test(test_tables),
         cmocka_unit_test(test_every_figure),
     };
     return cmocka_run_group_tests(tests, write_runs, remove_runs);
