@@ -11,6 +11,7 @@
  *     ln exp sqrt abs round ceil           each element
  *     min max sum mean sd                  all elements of all arguments
  *     corr(a, b), slope(...)               Pearson's correlation; least squares over the index
+ *     valley(...)                          place of the minimum of a parabola over the index
  *     count(v), first(v), last(v); argmin(v), counted from 1
  *     entropy(v), gini(v), cv2(v)          of loads v, as record/routing_stats.h has them
  *     sort(v), rank(v)                     largest first; 1 for the smallest, ties share their mean

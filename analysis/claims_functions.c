@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analysis/chance_balance.h"
+#include "analysis/optimum.h"
 #include "analysis/stats.h"
 #include "record/routing_stats.h"
 
@@ -96,6 +97,16 @@ static double slope(const double *v, int32_t n) {
     return n > 1 ? above / below : NAN;
 }
 
+/* Where a parabola fitted to v over 1, 2, ... has its minimum, within 1 and n. */
+static double valley(const double *v, int32_t n) {
+    enum { MOST = 64 };
+    double x[MOST];
+    struct optimum o;
+    for (int32_t i = 0; i < n && i < MOST; i++)
+        x[i] = i + 1.0;
+    return n <= MOST && optimum_fit(x, v, n, 0, 0, 0.0, &o, NULL) == MOE_OK ? o.at : NAN;
+}
+
 /* Pearson's correlation of the first half of v with the second. */
 static double correlation(const double *v, int32_t n) {
     const int32_t half = n / 2;
@@ -142,7 +153,7 @@ static const struct {
     {"mean", stats_mean, false}, {"sd", stats_sd, false}, {"corr", correlation, false},
     {"count", count, true},      {"first", first, true},  {"last", last, true},
     {"argmin", argmin, true},    {"slope", slope, false}, {"entropy", entropy, true},
-    {"gini", gini, true},        {"cv2", cv2, true},
+    {"gini", gini, true},        {"cv2", cv2, true},      {"valley", valley, false},
 };
 
 /* Functions of each element. */

@@ -128,7 +128,7 @@ moe_status optimum_fit(const double *x, const double *y, int32_t n, int32_t resa
     o.b = fitted[1] - 2.0 * fitted[2] * shift;
     o.a = fitted[0] - fitted[1] * shift + fitted[2] * shift * shift;
     o.inside = NAN;
-    if (least < 2 && n < 5) goto done;
+    if (resamples == 0 || (least < 2 && n < 5)) goto done;
     sample = malloc((size_t)n * sizeof *sample);
     places = malloc((size_t)resamples * sizeof *places);
     moe_check(sample != NULL && places != NULL && resamples >= 2, err, MOE_ENOMEM,

@@ -17,12 +17,10 @@ struct optimum {
     bool is_inside;
 };
 
-/* Of points (x, y) [n], at least three different x (MOE_EARG). The interval is a bootstrap's: where every x
- * has m >= 2 points (seeds), these are drawn anew with replacement x by x, their spread enlarged by sqrt(m /
- * (m
- * - 1)); else, from five points on, the residuals of the fit, enlarged by sqrt(n / (n - 3)). Random numbers
- * as in stats_bootstrap(). MOE_ENOMEM.
- */
+/* Of points (x, y) [n], at least three different x (MOE_EARG). The interval is a bootstrap's, of `resamples`
+ * samples; 0 gives none. Where every x has m >= 2 points (seeds), these are drawn anew with replacement, x by
+ * x, and their spread is enlarged by sqrt(m / (m - 1)); else, from five points on, the residuals of the fit,
+ * by sqrt(n / (n - 3)). Random numbers as in stats_bootstrap(). MOE_ENOMEM. */
 moe_status optimum_fit(const double *x, const double *y, int32_t n, int32_t resamples, uint64_t seed,
                        double level, struct optimum *out, moe_err *err);
 

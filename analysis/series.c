@@ -14,6 +14,7 @@ enum series_kind {
     KIND_STEP_SUM,   /* sum over the steps of an epoch, from /timing */
     KIND_RATE,       /* tokens of the epoch / seconds of the epoch */
     KIND_EVAL,       /* a column of /eval, domain 0 */
+    KIND_ANSWERS,    /* the same of the domain of questions */
     KIND_ROUTING     /* a column of /routing_eval, one layer */
 };
 
@@ -37,6 +38,7 @@ static const struct series_info table[] = {
     {"eval_aux", KIND_EVAL, "/eval/loss_aux"},
     {"eval_accuracy", KIND_EVAL, "/eval/accuracy"},
     {"eval_perplexity", KIND_EVAL, "/eval/perplexity"},
+    {"eval_answers", KIND_ANSWERS, "/eval/accuracy"},
     {"usage_entropy", KIND_ROUTING, "/routing_eval/entropy_usage"},
     {"token_entropy", KIND_ROUTING, "/routing_eval/entropy_token"},
     {"gini", KIND_ROUTING, "/routing_eval/gini"},
@@ -145,6 +147,23 @@ out:
     return status;
 }
 
+/* Number of the domain of multiple-choice questions. */
+static moe_status find_questions(struct run_list *list, const struct run_file *file, double *out,
+                                 moe_err *err) {
+    moe_status status = MOE_OK;
+    struct run_reader *reader = NULL;
+    moe_try(run_list_reader(list, file, &reader, err));
+    for (int32_t d = 0; d < file->info.axes.domains; d++) {
+        if (strcmp(run_reader_domain(reader, d), "endings") != 0) continue;
+        *out = d;
+        goto out;
+    }
+    moe_check(false, err, MOE_ENOTFOUND, "%s: the run was asked no questions (data.choice_questions)",
+              file->path);
+out:
+    return status;
+}
+
 static moe_status eval_series(struct run_list *list, const struct run_file *file,
                               const struct series_info *info, struct series *out, moe_err *err) {
     moe_status status = MOE_OK;
@@ -152,7 +171,9 @@ static moe_status eval_series(struct run_list *list, const struct run_file *file
     double *domain = NULL;
     double *value = NULL;
     double per_epoch = 1.0;
+    double wanted = 0.0;
     int64_t dims[4];
+    if (info->kind == KIND_ANSWERS) moe_try(find_questions(list, file, &wanted, err));
     moe_try(steps_per_epoch(list, file, &per_epoch, err));
     moe_try(read_rows(list, file, "/eval/step", -1, &step, dims, err));
     const int64_t n = dims[0];
@@ -161,7 +182,7 @@ static moe_status eval_series(struct run_list *list, const struct run_file *file
     moe_try(new_series(out, n, err));
     out->n = 0;
     for (int64_t i = 0; i < n; i++) {
-        if (domain[i] != 0.0) continue;
+        if (domain[i] != wanted) continue;
         out->x[out->n] = step[i] / per_epoch;
         out->y[out->n++] = value[i];
     }
@@ -255,7 +276,7 @@ static moe_status binned(struct run_list *list, const struct run_file *file, con
     moe_try(parse_layer(list, file, name, suffix, &row, err));
     if (info == NULL) {
         moe_try(series_steps_of_run(list, file, stem, row, max_bins, out, err));
-    } else if (info->kind == KIND_EVAL) {
+    } else if (info->kind == KIND_EVAL || info->kind == KIND_ANSWERS) {
         moe_try(eval_series(list, file, info, out, err));
     } else if (layered) {
         moe_try(routing_series(list, file, info, row, out, err));

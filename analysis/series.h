@@ -3,6 +3,7 @@
  * By epoch (one value per epoch unless said otherwise):
  *   train_loss train_ce train_aux        mean over the epoch's training tokens (/train)
  *   eval_loss eval_ce eval_aux eval_accuracy eval_perplexity    after each evaluation, domain "all" (/eval)
+ *   eval_answers                         accuracy in the domain of questions, after each evaluation
  *   usage_entropy token_entropy gini cv2 max_over_mean          on the validation split after each evaluation
  *                                                               (/routing_eval)
  *   forward_seconds backward_seconds optimizer_seconds step_seconds    sums over the epoch's steps (/timing)

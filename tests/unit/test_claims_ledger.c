@@ -145,7 +145,7 @@ static void test_expansion(void **state) {
 
 /* The project's own ledgers can be read, and say what they must of every claim. */
 static void test_committed(void **state) {
-    static const char *const sources[] = {"A", "B", "D"};
+    static const char *const sources[] = {"A", "B", "C", "D"};
     (void)state;
     for (size_t s = 0; s < sizeof sources / sizeof sources[0]; s++) {
         struct ledger *ledger = NULL;

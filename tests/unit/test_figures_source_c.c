@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "analysis/figures/source_c.h"
+#include "analysis/measures.h"
 #include "analysis/optimum.h"
 #include "analysis/tables_source_c.h"
 #include "figure_checks.h"
@@ -112,6 +113,10 @@ static void test_numbers(void **state) {
     ok(slicing_estimate(&grid, &c, NUMBER_IMBALANCE, NULL, &e, NULL));
     near(e.value, 1.5, 1e-9);
     moe_err err = {0};
+    double answers = 0;
+    ok(measure_of_run(report->runs, grid.runs[0].file, "last_answers", &answers, NULL));
+    ok(slicing_number_of(&grid, &grid.runs[0], NUMBER_ACCURACY, "endings", &mean, NULL));
+    near(answers, mean, 0);
     assert_int_equal(slicing_estimate(&grid, &c, NUMBER_EVAL_CE, "land", &e, &err), MOE_ENOTFOUND);
     assert_non_null(strstr(err.message, "land"));
     /* less dense, seed by seed: the noise of the seed is gone */
