@@ -71,23 +71,32 @@ static int32_t count_places(const struct drawing *d, const struct c_row *row) {
     return places;
 }
 
-/* Leaves the rows that have more than one point to show; where none has, all. With a column for each number
- * of tokens, rows do not differ in them. */
-static void choose_rows(struct drawing *d) {
-    struct c_row kept[C_ROWS];
+/* With a column for each number of tokens, rows do not differ in them. */
+static void merge_tokens(struct drawing *d) {
     int32_t n = 0;
     for (int32_t r = 0; r < d->num_rows; r++) {
         struct c_row row = d->rows[r];
-        if (d->figure->column == AXIS_TOKENS) {
-            row.tokens = NAN;
-            row.name[0] = '\0';
-            if (n > 0 && kept[n - 1].protocol == row.protocol && kept[n - 1].width == row.width) continue;
-        }
-        if (count_places(d, &row) > 1) kept[n++] = row;
+        row.tokens = NAN;
+        row.name[0] = '\0';
+        if (n > 0 && d->rows[n - 1].protocol == row.protocol && d->rows[n - 1].width == row.width) continue;
+        d->rows[n++] = row;
     }
-    if (n == 0) return;
-    memcpy(d->rows, kept, (size_t)n * sizeof kept[0]);
     d->num_rows = n;
+}
+
+/* Leaves the rows that have more than one point to show; where none has, those with one; else all. */
+static void choose_rows(struct drawing *d) {
+    if (d->figure->column == AXIS_TOKENS) merge_tokens(d);
+    for (int32_t least = 2; least > 0; least--) {
+        struct c_row kept[C_ROWS];
+        int32_t n = 0;
+        for (int32_t r = 0; r < d->num_rows; r++)
+            if (count_places(d, &d->rows[r]) >= least) kept[n++] = d->rows[r];
+        if (n == 0) continue;
+        memcpy(d->rows, kept, (size_t)n * sizeof kept[0]);
+        d->num_rows = n;
+        return;
+    }
 }
 
 /* The choice of a panel: with the column's value where there is one. */

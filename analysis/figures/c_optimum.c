@@ -77,7 +77,8 @@ static moe_status draw_total(const struct slicing_grid *grid, struct plot *plot,
     plot_add_series(
         plot, panel,
         &(struct plot_series){.geom = GEOM_POINTS, .n = t.n, .position = t.x, .value = t.y, .pen = points});
-    if (t.places < 4) goto out; /* through three points a parabola always goes */
+    /* through three points a parabola always goes: only seeds can tell how well */
+    if (t.places < 3 || (t.places == 3 && t.n < 6)) goto out;
     moe_try(optimum_fit(t.x, t.y, t.n, RESAMPLES, 1, 0.95, &o, err));
     draw_curve(plot, panel, &t, &o, pen);
     const double position = place;
@@ -159,7 +160,8 @@ moe_status draw_c_optimum(struct report *report, int32_t frame, struct plot **ou
         names[i] = text[i];
     }
     c_note(&grid,
-           "A curve is fitted to four sizes or more. Hollow: no minimum between them, the better end. "
+           "A curve takes four sizes, or three and two seeds each. Hollow: no minimum between them, the "
+           "better end. "
            "Whiskers: 95 % bootstrap intervals.",
            note, sizeof note);
     moe_try(plot_new(&(struct plot_layout){title, note, STYLE_PAGE_WIDTH, 170.0, num_rows, 2}, &plot, err));
