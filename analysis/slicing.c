@@ -101,34 +101,6 @@ out:
     return status;
 }
 
-moe_status slicing_open(struct report *report, struct slicing_grid *out_grid, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct slicing_grid grid = {.report = report};
-    const int32_t count = run_list_count(report->runs);
-    grid.runs = calloc((size_t)count + 1, sizeof *grid.runs);
-    moe_check(grid.runs != NULL, err, MOE_ENOMEM, "cannot allocate %d runs", count);
-    for (int32_t i = 0; i < count; i++) {
-        const struct run_file *file = run_list_at(report->runs, i);
-        if (strcmp(file->info.suite, SLICING_SUITE) != 0 || run_is_of_sweep(file->info.experiment)) continue;
-        struct slicing_run *run = &grid.runs[grid.n];
-        run->file = file;
-        run->protocol = strcmp(file->info.protocol, slicing_protocols[1]) == 0;
-        moe_try(place(report, file, run, err));
-        grid.n++;
-    }
-    run_list_forget_used(report->runs);
-    *out_grid = grid;
-    grid = (struct slicing_grid){0};
-out:
-    slicing_close(&grid);
-    return status;
-}
-
-void slicing_close(struct slicing_grid *grid) {
-    free(grid->runs);
-    memset(grid, 0, sizeof *grid);
-}
-
 /* ---- which runs */
 
 /* Settings, whose usual values are asked for. */
@@ -141,8 +113,8 @@ static bool same(double a, double b) {
     return fabs(a - b) <= 1e-9 * fmax(fabs(a), fabs(b));
 }
 
-double slicing_usual_value(const struct slicing_grid *grid, int32_t protocol, double width,
-                           enum slicing_axis axis) {
+static double most_frequent(const struct slicing_grid *grid, int32_t protocol, double width,
+                            enum slicing_axis axis) {
     double best = NAN;
     int32_t most = 0;
     for (int32_t i = 0; i < grid->n; i++) {
@@ -159,6 +131,60 @@ double slicing_usual_value(const struct slicing_grid *grid, int32_t protocol, do
         best = run->at[axis];
     }
     return best;
+}
+
+static const struct slicing_size *find_size(const struct slicing_grid *grid, int32_t protocol, double width) {
+    for (int32_t i = 0; i < grid->num_sizes; i++)
+        if (grid->sizes[i].protocol == protocol && grid->sizes[i].width == width) return &grid->sizes[i];
+    return NULL;
+}
+
+/* What is asked for again and again. */
+static void find_usual_values(struct slicing_grid *grid) {
+    for (int32_t i = 0; i < grid->n && grid->num_sizes < SLICING_SIZES; i++) {
+        const struct slicing_run *run = &grid->runs[i];
+        if (find_size(grid, run->protocol, run->at[AXIS_WIDTH]) != NULL) continue;
+        struct slicing_size *size = &grid->sizes[grid->num_sizes++];
+        size->protocol = run->protocol;
+        size->width = run->at[AXIS_WIDTH];
+        for (int32_t axis = 0; axis < SLICING_AXES; axis++)
+            size->usual[axis] = most_frequent(grid, size->protocol, size->width, (enum slicing_axis)axis);
+    }
+}
+
+double slicing_usual_value(const struct slicing_grid *grid, int32_t protocol, double width,
+                           enum slicing_axis axis) {
+    const struct slicing_size *size = find_size(grid, protocol, width);
+    return size != NULL ? size->usual[axis] : most_frequent(grid, protocol, width, axis);
+}
+
+moe_status slicing_open(struct report *report, struct slicing_grid *out_grid, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct slicing_grid grid = {.report = report};
+    const int32_t count = run_list_count(report->runs);
+    grid.runs = calloc((size_t)count + 1, sizeof *grid.runs);
+    moe_check(grid.runs != NULL, err, MOE_ENOMEM, "cannot allocate %d runs", count);
+    for (int32_t i = 0; i < count; i++) {
+        const struct run_file *file = run_list_at(report->runs, i);
+        if (strcmp(file->info.suite, SLICING_SUITE) != 0 || run_is_of_sweep(file->info.experiment)) continue;
+        struct slicing_run *run = &grid.runs[grid.n];
+        run->file = file;
+        run->protocol = strcmp(file->info.protocol, slicing_protocols[1]) == 0;
+        moe_try(place(report, file, run, err));
+        grid.n++;
+    }
+    run_list_forget_used(report->runs);
+    find_usual_values(&grid);
+    *out_grid = grid;
+    grid = (struct slicing_grid){0};
+out:
+    slicing_close(&grid);
+    return status;
+}
+
+void slicing_close(struct slicing_grid *grid) {
+    free(grid->runs);
+    memset(grid, 0, sizeof *grid);
 }
 
 struct slicing_choice slicing_usual(const struct slicing_grid *grid, int32_t protocol, double width) {

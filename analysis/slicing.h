@@ -45,10 +45,17 @@ struct slicing_run {
     double steps;
 };
 
+#define SLICING_SIZES 16 /* widths times protocols whose usual values are kept */
+
 struct slicing_grid {
     struct report *report;
     struct slicing_run *runs; /* [n] in the order of the list */
     int32_t n;
+    struct slicing_size {
+        int32_t protocol;
+        double width, usual[SLICING_AXES];
+    } sizes[SLICING_SIZES];
+    int32_t num_sizes;
 };
 
 /* Every complete run of the suite. Runs of learning-rate sweeps are left out. Reading configurations counts
