@@ -11,6 +11,7 @@
 
 #define WORKSPACE_BYTES ((size_t)32 << 20)
 #define PLANS           256 /* products of different shape that are remembered; a model has about ten */
+#define BIAS_BYTES      16  /* that the library's kernels read of a bias at once */
 
 /* How one shape is computed, found once. */
 struct plan {
@@ -119,9 +120,11 @@ static bool choose_algorithm(const struct cuda_blas *blas, struct plan *plan) {
     cublasLtMatmulPreference_t preference = NULL;
     cublasLtMatmulHeuristicResult_t choice;
     int count = 0;
+    const uint32_t parts = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE; /* sums of parts of k stay in fp32 */
     const bool ok =
         cublasLtMatmulPreferenceCreate(&preference) == CUBLAS_STATUS_SUCCESS &&
         prefer(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, WORKSPACE_BYTES) &&
+        prefer(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, parts) &&
         prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, plan->b_bytes) &&
         prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, plan->a_bytes) &&
         prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, plan->c_bytes) &&
@@ -155,8 +158,31 @@ static struct plan *find_plan(struct cuda_blas *blas, const struct blas_product 
     return plan;
 }
 
+/* c [m, n] = bias [n] in each row */
+template <typename T> static __global__ void bias_rows_kernel(T *c, const T *bias, int64_t m, int64_t n) {
+    const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (i < m * n) c[i] = bias[i % n];
+}
+
+/* For a bias that does not stand where the library wants it: the product is added to rows of it. */
+static void multiply_onto_bias(struct cuda_device *dev, const struct blas_product *p, const char *where) {
+    struct blas_product onto = *p;
+    onto.bias = NULL;
+    onto.accumulate = true;
+    cuda_for_act(&dev->base, [&](auto act) {
+        using T = decltype(act);
+        cuda_launch(&dev->base, where, bias_rows_kernel<T>, dim3(cuda_pieces(p->m * p->n, 256)), 256, 0,
+                    static_cast<T *>(p->c), static_cast<const T *>(p->bias), p->m, p->n);
+    });
+    blas_multiply(dev, &onto, where);
+}
+
 void blas_multiply(struct cuda_device *dev, const struct blas_product *p, const char *where) {
-    if (p->m == 0 || p->n == 0 || dev->failure != cudaSuccess) return;
+    if (p->m == 0 || p->n == 0 || (p->k == 0 && p->accumulate) || dev->failure != cudaSuccess) return;
+    if (p->bias != NULL && alignment_of(p->bias) < BIAS_BYTES) {
+        multiply_onto_bias(dev, p, where);
+        return;
+    }
     const float one = 1.0f, beta = p->accumulate ? 1.0f : 0.0f;
     struct plan *plan = find_plan(dev->blas, p);
     bool ok = plan != NULL;
