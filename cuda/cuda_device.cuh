@@ -38,8 +38,10 @@ static inline struct cuda_device *cuda_device_of(struct device *dev) {
     return reinterpret_cast<struct cuda_device *>(dev);
 }
 
-/* Keeps the first failure. True if all is well so far. `where` is a static string: the operation. */
+/* Keeps the first failure. True if all is well so far. `where` is a static string: the operation. The runtime
+ * forgets a failure that it can go on after, so that no later launch answers for it. */
 static inline bool cuda_note(struct cuda_device *dev, cudaError_t result, const char *where) {
+    if (result != cudaSuccess) (void)cudaGetLastError();
     if (result != cudaSuccess && dev->failure == cudaSuccess) {
         dev->failure = result;
         dev->failed_at = where;
@@ -47,8 +49,12 @@ static inline bool cuda_note(struct cuda_device *dev, cudaError_t result, const 
     return dev->failure == cudaSuccess;
 }
 
+/* A block has 48 KiB of shared memory unless more is asked for. What a kernel declares itself counts too: no
+ * more than 16 KiB in one that also has dynamic shared memory. */
+#define CUDA_SHARED_UNASKED ((size_t)32 << 10)
+
 /* Launches kernel(args...) over `grid` blocks of `threads` threads with `shared` bytes of dynamic shared
- * memory (more than 48 KiB is asked for here too). An empty grid launches nothing. */
+ * memory (much of it is asked for here too). An empty grid launches nothing. */
 template <typename... P, typename... A>
 static inline void cuda_launch(struct device *base, const char *where, void (*kernel)(P...), dim3 grid,
                                int threads, size_t shared, A... args) {
@@ -57,7 +63,7 @@ static inline void cuda_launch(struct device *base, const char *where, void (*ke
 #ifdef MOE_CUDA_EMULATION
     emulation_launch(grid, threads, shared, [=] { kernel(static_cast<P>(args)...); });
 #else
-    if (shared > 48 * 1024 &&
+    if (shared > CUDA_SHARED_UNASKED &&
         !cuda_note(dev,
                    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                         static_cast<int>(shared)),

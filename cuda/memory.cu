@@ -47,6 +47,7 @@ moe_status cuda_alloc(struct device *base, size_t bytes, void **out_ptr, moe_err
     struct cuda_device *dev = cuda_device_of(base);
     const size_t room = bytes > 0 ? bytes : 1;
     cudaError_t result = cudaMalloc(out_ptr, room);
+    if (result != cudaSuccess) (void)cudaGetLastError(); /* told here: no failure of the next launch */
     moe_check(result == cudaSuccess, err, MOE_ENOMEM, "cuda: no %.2f GiB of GPU memory: %s",
               static_cast<double>(room) * 0x1p-30, cudaGetErrorString(result));
     cuda_note(dev, cudaMemsetAsync(*out_ptr, 0, room, dev->stream), "alloc");

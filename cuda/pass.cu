@@ -9,8 +9,8 @@
 #include "cuda/cuda_operations.cuh"
 
 struct cuda_pass {
-    bool graphs; /* wanted */
-    bool warm;   /* a pass has been made: kernels are loaded, products planned, which is not to be recorded */
+    bool graphs;    /* wanted */
+    bool warm;      /* a pass has been made: most kernels are loaded, most products planned */
     bool recording; /* between begin and end */
     cudaGraphExec_t last;
     cudaEvent_t marks[DEVICE_MARKS];
@@ -45,8 +45,9 @@ void cuda_pass_begin(struct device *base) {
     const bool warm = dev->pass->warm;
     dev->pass->warm = true;
     if (!warm || !dev->pass->graphs || dev->failure != cudaSuccess) return;
+    /* relaxed: a kernel that this pass is the first to launch is loaded while it is recorded */
     dev->pass->recording =
-        cuda_note(dev, cudaStreamBeginCapture(dev->stream, cudaStreamCaptureModeThreadLocal), "pass_begin");
+        cuda_note(dev, cudaStreamBeginCapture(dev->stream, cudaStreamCaptureModeRelaxed), "pass_begin");
 }
 
 /* Makes pass->last do what `graph` does. */
