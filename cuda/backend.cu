@@ -119,9 +119,13 @@ out:
     return status;
 }
 
+#define LEAST_CAPABILITY 8 /* first compute capability with bf16 on tensor cores, and kernels in the module  \
+                            */
+
 static moe_status find_gpu(moe_err *err) {
     moe_status status = MOE_OK;
-    int count = 0, driver = 0;
+    int count = 0, driver = 0, capability = 0;
+    (void)cudaGetLastError(); /* of a device before this one */
     cudaDriverGetVersion(&driver);
     moe_check(driver > 0, err, MOE_ENOTSUP,
               "cuda: no NVIDIA driver answers on this machine; use --device cpu");
@@ -130,6 +134,10 @@ static moe_status find_gpu(moe_err *err) {
         moe_check(result == cudaSuccess && count > 0, err, MOE_ENOTSUP, "cuda: no GPU: %s; use --device cpu",
                   result == cudaSuccess ? "the driver knows none" : cudaGetErrorString(result));
     }
+    cudaDeviceGetAttribute(&capability, cudaDevAttrComputeCapabilityMajor, 0);
+    moe_check(capability >= LEAST_CAPABILITY, err, MOE_ENOTSUP,
+              "cuda: the GPU is of compute capability %d, the kernels need %d.0; use --device cpu",
+              capability, LEAST_CAPABILITY);
 out:
     return status;
 }
