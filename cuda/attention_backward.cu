@@ -9,7 +9,7 @@
 template <typename T> struct attention_gradients {
     const T *dout, *out;
     const float *lse;
-    bool aligned; /* dout can be read in chunks */
+    bool aligned; /* dout and out can be read in chunks */
 };
 
 /* Of HEIGHT queries from `first` on: lse times log2 e (+inf behind the last one: its probabilities are 0),
@@ -21,9 +21,13 @@ static __device__ inline void row_facts(float *lse2, float *delta, const struct 
     const int row = static_cast<int>(threadIdx.x) / share, part = static_cast<int>(threadIdx.x) % share;
     const int64_t t = first + row;
     float sum = 0.0f;
-    for (int d = part; t < s.seq && d < s.head_dim; d += share) {
+    for (int d = part * TILE_CHUNK; t < s.seq && d < s.head_dim; d += share * TILE_CHUNK) {
         const int64_t at = attention_out_at(s, b, h, t) + d;
-        sum += act_load(g.dout, at) * act_load(g.out, at);
+        const struct tile_chunk<T> top = tile_read(g.dout + at, s.head_dim - d, g.aligned);
+        const struct tile_chunk<T> below = tile_read(g.out + at, s.head_dim - d, g.aligned);
+#pragma unroll
+        for (int i = 0; i < TILE_CHUNK; i++)
+            sum += act_load(top.v, i) * act_load(below.v, i);
     }
 #pragma unroll
     for (int step = 1; step < share; step *= 2)
@@ -160,9 +164,10 @@ void cuda_attention_backward(struct device *dev, act_t *dq, act_t *dk, act_t *dv
     cuda_for_act(dev, [&](auto act) {
         using T = decltype(act);
         const struct attention_inputs<T> in = attention_inputs_of<T>(q, k, v, shape, drop);
-        const T *gradient = static_cast<const T *>(dout);
+        const T *gradient = static_cast<const T *>(dout), *result = static_cast<const T *>(out);
         const struct attention_gradients<T> g = {
-            gradient, static_cast<const T *>(out), lse, tile_aligned(gradient, shape->head_dim)
+            gradient, result, lse,
+                tile_aligned(gradient, shape->head_dim) && tile_aligned(result, shape->head_dim)
         };
         attention_for_width(shape->head_dim, [&](auto width) {
             constexpr int D = decltype(width)::value;

@@ -10,6 +10,9 @@
 #define DEPTH   32  /* of the inner dimension at a time */
 #define THREADS 256 /* 2 x 4 warps of 64 x 32 */
 
+/* Blocks that share a multiprocessor: in bf16 one multiplies while the other waits for memory. */
+#define BLOCKS_OF(T) (sizeof(T) == 2 ? 2 : 1)
+
 /* Chunks of an operand that a thread moves at a time. */
 #define LANES (BLOCK * DEPTH / TILE_CHUNK / THREADS)
 
@@ -169,7 +172,7 @@ static __device__ inline struct piece find_piece(const int32_t *offsets, int exp
 /* y [rows, n] = x [rows, depth] times w_e, which stands as [n, depth] (W_TURNED) or [depth, n], + bias [E, n]
  */
 template <bool W_TURNED, typename T>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, BLOCKS_OF(T))
     rows_kernel(T *y, const T *x, const T *w, const T *bias, const int32_t *offsets, int experts, int n,
                 int depth, bool x_aligned, bool w_aligned) {
     const struct piece p = find_piece(offsets, experts, blockIdx.y);
@@ -186,7 +189,7 @@ static __global__ void __launch_bounds__(THREADS)
 
 /* dw_e [out, in] += dy_e^T x_e */
 template <typename T>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, BLOCKS_OF(T))
     weights_kernel(float *dw, const T *dy, const T *x, const int32_t *offsets, int in, int out,
                    bool dy_aligned, bool x_aligned) {
     const int64_t expert = blockIdx.z, begin = offsets[expert], rows = offsets[expert + 1] - begin;
