@@ -190,5 +190,5 @@ void blas_multiply(struct cuda_device *dev, const struct blas_product *p, const 
     ok = ok && cublasLtMatmul(dev->blas->handle, plan->operation, &one, p->b, plan->a, p->a, plan->b, &beta,
                               p->c, plan->c, p->c, plan->c, &plan->algorithm, dev->blas->workspace,
                               WORKSPACE_BYTES, dev->stream) == CUBLAS_STATUS_SUCCESS;
-    if (!ok) cuda_note(dev, cudaErrorUnknown, where);
+    if (!ok) cuda_note(dev, plan != NULL ? cudaErrorUnknown : cudaErrorNotSupported, where);
 }
