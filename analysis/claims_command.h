@@ -7,7 +7,8 @@
 #include "core/status.h"
 
 /* moe-report claims [--source A] [--format text|json] [--runs DIR] [--tier T] [--protocol P] [--paper DIR]
- * argv[0] is the command's name. MOE_EUSAGE for a wrong command line. */
+ * Without --source all sources, in JSON one object after another. argv[0] is the command's name. MOE_EUSAGE
+ * for a wrong command line. */
 moe_status claims_command(int argc, char **argv, FILE *out, moe_err *err);
 
 #endif

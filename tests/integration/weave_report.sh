@@ -40,10 +40,11 @@ echo "ok: all, weave and weave --check"
 # claims, as text and as JSON
 "$report" claims --runs "$work/runs/smoke" --paper "$work/paper" --protocol corrected >"$work/claims.txt" 2>"$work/log" || fail "claims"
 grep -q "^A-01-dense-lowest-loss" "$work/claims.txt" || fail "no claim A-01"
+for source in A B C D; do grep -q "^Source $source: " "$work/claims.txt" || fail "no source $source"; done
 ! grep -q "as-published  " "$work/claims.txt" || fail "another protocol"
 "$report" claims --runs "$work/runs/smoke" --paper "$work/paper" --format json >"$work/claims.json" 2>"$work/log" || fail "claims as JSON"
 grep -q '"verdict": "impossible as printed"' "$work/claims.json" || fail "no verdict in the JSON"
-for wrong in "--format yaml" "--protocol other" "--nothing" "--tier"; do
+for wrong in "--format yaml" "--protocol other" "--source Z" "--nothing" "--tier"; do
     code=0
     # shellcheck disable=SC2086
     "$report" claims --runs "$work/runs/smoke" $wrong >"$work/log" 2>&1 || code=$?
