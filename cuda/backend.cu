@@ -119,8 +119,8 @@ out:
     return status;
 }
 
-#define LEAST_CAPABILITY 8 /* first compute capability with bf16 on tensor cores, and kernels in the module  \
-                            */
+/* First compute capability with bf16 on tensor cores, and kernels in the module. */
+#define LEAST_CAPABILITY 8
 
 static moe_status find_gpu(moe_err *err) {
     moe_status status = MOE_OK;
