@@ -316,11 +316,13 @@ static void test_measures(void **state) {
     assert_true(shares[0] < 0.125 && shares[1] > 0.125);
     near(shares[1] * FIXTURE_EXPERTS, mean_ratio, 1e-12);
 
-    /* every measure of the table is computed for a run with experts */
+    /* every measure of the table is computed for a run with experts; nobody asked this one questions */
     for (int32_t i = 0; i < measure_count; i++) {
         char name[64];
+        const bool asked = strcmp(measure_infos[i].name, "last_answers") != 0;
         snprintf(name, sizeof name, "%s%s", measure_infos[i].name, measure_infos[i].layered ? ".4" : "");
-        ok(measure_of_run(list, &top2.files[0], name, &value, NULL));
+        assert_int_equal(measure_of_run(list, &top2.files[0], name, &value, NULL),
+                         asked ? MOE_OK : MOE_ENOTFOUND);
     }
 
     /* seeds 0 1 2 against 1 2 3: two in common */
