@@ -204,6 +204,9 @@ static moe_status command_all(const struct options *o, moe_err *err) {
     const char *folder = o->report_dir != NULL ? o->report_dir : o->paper_dir;
     moe_check(o->num_args == 1, err, MOE_EUSAGE, "all: takes no arguments");
     moe_try(open_report(o, &report, err));
+    moe_check(run_list_count(report->runs) > 0, err, MOE_ENOTFOUND,
+              "all: no complete runs%s%s; train some with `moe suite`, or name their folder with --runs",
+              o->tier != NULL ? " of tier " : "", o->tier != NULL ? o->tier : "");
     moe_try(draw_all(report, o, err));
     moe_try(weave_write(&(struct weave_request){report, o->figures_dir, folder}, err));
     printf("%s/report.md\n%s/report.html\n", folder, folder);

@@ -35,7 +35,7 @@ if [ "$(id -u)" -ne 0 ]; then
     sudo=sudo
 fi
 echo "install: ${missing[*]}"
-$sudo apt-get update -q
+$sudo apt-get update -qq
 names=()
 for line in "${missing[@]}"; do
     chosen=
@@ -45,4 +45,4 @@ for line in "${missing[@]}"; do
     [ -n "$chosen" ] || { echo "install: this release has none of: $line" >&2; exit 1; }
     names+=("$chosen")
 done
-$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${names[@]}"
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${names[@]}"
