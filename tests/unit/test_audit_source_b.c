@@ -10,25 +10,14 @@
 
 #include <cmocka.h>
 
-#include "analysis/audit.h"
 #include "core/rng.h"
 #include "record/routing_stats.h"
 
+#define SOURCE "B"
+enum { AUDIT_ENTRIES = 43 };
+#include "fixture_audit.h"
+
 enum { EXPERTS = 10, LINES = 4, TOP_K = 4, BATCH = 32 };
-
-static struct published *printed;
-static struct audit *audit;
-
-static void near(double a, double b, double tolerance) {
-    if (!(fabs(a - b) <= tolerance)) fail_msg("%.17g is not within %g of %.17g", a, tolerance, b);
-}
-
-static double number(const char *name) {
-    double value = NAN;
-    moe_err err = {0};
-    if (published_number(printed, name, &value, &err) != MOE_OK) fail_msg("%s", err.message);
-    return value;
-}
 
 static void array(const char *name, int32_t n, double *out) {
     double *values = NULL;
@@ -40,20 +29,13 @@ static void array(const char *name, int32_t n, double *out) {
     free(values);
 }
 
-static double found(const char *name) {
-    double value = NAN;
-    moe_err err = {0};
-    if (audit_number(audit, name, &value, &err) != MOE_OK) fail_msg("%s", err.message);
-    return value;
-}
-
 /* The sizes that this file counts with are the printed ones. */
 static void test_setup(void **state) {
     (void)state;
     double batch[LINES];
-    near(number("setup.experts"), EXPERTS, 0);
-    near(number("setup.top_k"), TOP_K, 0);
-    near(number("setup.batch_size"), BATCH, 0);
+    near(printed_number("setup.experts"), EXPERTS, 0);
+    near(printed_number("setup.top_k"), TOP_K, 0);
+    near(printed_number("setup.batch_size"), BATCH, 0);
     array("log.batch", LINES, batch);
     for (int i = 0; i < LINES; i++)
         near(batch[i], 100 * (i + 1), 0); /* claims name the steps of the log */
@@ -212,7 +194,8 @@ static void test_chance(void **state) {
     near(found("chance.gini"), sums[1], 0.0015);
     near(found("chance.cv2_sd"), sqrt(squares[0] - sums[0] * sums[0]), 0.001);
     near(found("chance.gini_sd"), sqrt(squares[1] - sums[1] * sums[1]), 0.0015);
-    near(found("chance.cv2_excess"), (number("balance.cv2") - sums[0]) / found("chance.cv2_sd"), 0.05);
+    near(found("chance.cv2_excess"), (printed_number("balance.cv2") - sums[0]) / found("chance.cv2_sd"),
+         0.05);
     assert_true(fabs(found("chance.cv2_excess")) < 0.5 && fabs(found("chance.gini_excess")) < 0.5);
 }
 
@@ -220,9 +203,9 @@ static void test_coincidence(void **state) {
     (void)state;
     double moe_loss[LINES];
     array("log.moe_loss", LINES, moe_loss);
-    near(moe_loss[0], number("balance.cv2"), 0);
+    near(moe_loss[0], printed_number("balance.cv2"), 0);
     near(found("coincidence.cv2_less_moe_loss"), 0, 0);
-    near(found("coincidence.cv2_sum") * number("code.loss_weight"), moe_loss[0], 1e-12);
+    near(found("coincidence.cv2_sum") * printed_number("code.loss_weight"), moe_loss[0], 1e-12);
 }
 
 /* Cross-entropy of class 0 over a softmax of the probabilities. */
@@ -281,34 +264,6 @@ static void test_log(void **state) {
     near(found("log.least_gain"), 2.34, 1e-9);
     near(found("log.least_fall"), 0.0728, 1e-9);
     near(found("log.seconds_spread"), 0.0312 / 0.0305 - 1, 1e-9);
-}
-
-/* Every entry can be computed, and has words. */
-static void test_all_entries(void **state) {
-    (void)state;
-    const struct audit_entry *entry;
-    int32_t count = 0;
-    for (; (entry = audit_at(audit, count)) != NULL; count++) {
-        assert_true(isfinite(found(entry->name)));
-        assert_true(strlen(entry->says) > 5);
-    }
-    assert_true(count > 43);
-}
-
-static int open_all(void **state) {
-    moe_err err = {0};
-    (void)state;
-    moe_status status = published_open(MOE_SOURCE_DIR "/paper/published", "B", &printed, &err);
-    if (status == MOE_OK) status = audit_open(MOE_SOURCE_DIR "/paper", "B", printed, &audit, &err);
-    if (status != MOE_OK) fprintf(stderr, "%s\n", err.message);
-    return status == MOE_OK ? 0 : -1;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    audit_close(audit);
-    published_close(printed);
-    return 0;
 }
 
 int main(void) {

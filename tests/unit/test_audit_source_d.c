@@ -10,10 +10,9 @@
 
 #include <cmocka.h>
 
-#include "analysis/audit.h"
-
-static struct published *printed;
-static struct audit *audit;
+#define SOURCE "D"
+enum { AUDIT_ENTRIES = 80 };
+#include "fixture_audit.h"
 
 /* Models of different shape, and what their rows in the file of results are called. */
 static const char *const models[] = {"01_moedl_dense",      "b1_moedl_e2_k1",    "b2_moedl_e4_k1",
@@ -22,17 +21,10 @@ static const char *const models[] = {"01_moedl_dense",      "b1_moedl_e2_k1",   
                                      "d3_moedl_s2_k2_e30",  "d4_moedl_s3_k1_e29"};
 #define MODELS (sizeof models / sizeof models[0])
 
-static void near(double a, double b, double tolerance) {
-    if (!(fabs(a - b) <= tolerance)) fail_msg("%.17g is not within %g of %.17g", a, tolerance, b);
-}
-
 static double number(const char *group, const char *row, const char *key) {
     char name[160];
-    double value = NAN;
-    moe_err err = {0};
     snprintf(name, sizeof name, "%s%s%s.%s", group, row[0] != '\0' ? "." : "", row, key);
-    if (published_number(printed, name, &value, &err) != MOE_OK) fail_msg("%s", err.message);
-    return value;
+    return printed_number(name);
 }
 
 static double setup(const char *key) {
@@ -41,13 +33,6 @@ static double setup(const char *key) {
 
 static double loss(const char *row) {
     return number("results", row, "eval_loss");
-}
-
-static double found(const char *name) {
-    double value = NAN;
-    moe_err err = {0};
-    if (audit_number(audit, name, &value, &err) != MOE_OK) fail_msg("%s", err.message);
-    return value;
 }
 
 static double found_of(const char *group, const char *row) {
@@ -252,34 +237,6 @@ static void test_combinations(void **state) {
         near(found(name), choose(cases[i].n, cases[i].k), 0);
         near(number("later", cases[i].place, name), choose(cases[i].n, cases[i].k), 0);
     }
-}
-
-/* Every entry can be computed, and has words. */
-static void test_all_entries(void **state) {
-    (void)state;
-    const struct audit_entry *entry;
-    int32_t count = 0;
-    for (; (entry = audit_at(audit, count)) != NULL; count++) {
-        assert_true(isfinite(found(entry->name)));
-        assert_true(strlen(entry->says) > 5);
-    }
-    assert_true(count > 80);
-}
-
-static int open_all(void **state) {
-    moe_err err = {0};
-    (void)state;
-    moe_status status = published_open(MOE_SOURCE_DIR "/paper/published", "D", &printed, &err);
-    if (status == MOE_OK) status = audit_open(MOE_SOURCE_DIR "/paper", "D", printed, &audit, &err);
-    if (status != MOE_OK) fprintf(stderr, "%s\n", err.message);
-    return status == MOE_OK ? 0 : -1;
-}
-
-static int close_all(void **state) {
-    (void)state;
-    audit_close(audit);
-    published_close(printed);
-    return 0;
 }
 
 int main(void) {
