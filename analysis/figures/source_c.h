@@ -12,7 +12,7 @@ extern const struct run_need source_c_need; /* any run of the suite */
 
 #define C_NONE   SLICING_AXES /* no axis */
 #define C_VALUES 16           /* at most, of an axis or of lines in a panel */
-#define C_ROWS   24           /* protocols, sizes and tokens */
+#define C_ROWS   64           /* protocols, sizes and tokens: the suite has 22 */
 
 /* What one panel shows: a number against one axis, a line for each value (pair of values) of another. */
 struct c_chart {
