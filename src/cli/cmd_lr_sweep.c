@@ -7,7 +7,7 @@
 #include "cli/suite_command.h"
 #include "train/lr_sweep.h"
 
-#define SWEEP_USER_SETS (SUITE_COMMAND_MAX_SETS - LR_SWEEP_SETS)
+#define SWEEP_USER_SETS (SUITE_MAX_SETS - LR_SWEEP_SETS)
 #define CURVE_COLUMNS   40
 
 enum { KEY_PROTOCOL = 'p', KEY_LR = 256, KEY_STEPS, KEY_WARMUP, KEY_REPORT_ONLY };

@@ -87,8 +87,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case KEY_THREADS:
         return cli_integer("--threads", arg, 1, 1024, &c->threads, c->err) == MOE_OK ? 0 : EINVAL;
     case KEY_SET:
-        if (c->request.set_count == SUITE_COMMAND_MAX_SETS)
-            argp_error(state, "at most %d --set", SUITE_COMMAND_MAX_SETS);
+        if (c->request.set_count == SUITE_MAX_SETS) argp_error(state, "at most %d --set", SUITE_MAX_SETS);
         c->sets[c->request.set_count++] = arg;
         return 0;
     default:

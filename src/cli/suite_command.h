@@ -6,12 +6,10 @@
 #include "cli/cli.h"
 #include "train/suite.h"
 
-#define SUITE_COMMAND_MAX_SETS 64
-
 /* Of both commands. request.sets and request.set_count are those of `sets`. */
 struct suite_command {
     struct plan_request request;
-    const char *sets[SUITE_COMMAND_MAX_SETS];
+    const char *sets[SUITE_MAX_SETS];
     const char *device, *data_dir;
     long long seeds, first_seed, jobs, threads;
     int64_t memory; /* bytes; 0: the machine's */

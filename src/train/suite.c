@@ -235,6 +235,8 @@ moe_status suite_run(const struct plan *plan, const struct suite_options *option
     moe_status status = MOE_OK;
     struct suite *s = calloc(1, sizeof *s);
     *out_summary = (struct suite_summary){0};
+    moe_check(options->set_count <= SUITE_MAX_SETS, err, MOE_EARG, "%d keys are set, at most %d can be",
+              (int)options->set_count, SUITE_MAX_SETS);
     moe_check(s != NULL, err, MOE_ENOMEM, "no memory for the suite's list of processes");
     s->errands = calloc((size_t)plan->count + 1, sizeof *s->errands);
     moe_check(s->errands != NULL, err, MOE_ENOMEM, "no memory for the suite's list of runs");

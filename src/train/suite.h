@@ -29,6 +29,8 @@ struct suite_event {
     const char *message;
 };
 
+enum { SUITE_MAX_SETS = 64 };
+
 struct suite_options {
     int jobs;       /* runs at a time; 0 = one per core */
     int threads;    /* per run; 0 = cores / jobs */
@@ -38,7 +40,7 @@ struct suite_options {
     bool keep_models; /* train --keep-model */
     const char *data_dir, *device;
     const char *const *sets;
-    int32_t set_count;
+    int32_t set_count;                 /* at most SUITE_MAX_SETS */
     const volatile sig_atomic_t *stop; /* set by a signal: running children are told to checkpoint and end */
     void (*on_event)(void *user, const struct suite_event *event);
     void *user;

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PROGRESS_FD = 3, MAX_ARGUMENTS = 160 };
+enum { PROGRESS_FD = 3, MAX_ARGUMENTS = 32 + 2 * SUITE_MAX_SETS };
 
 /* ---- the lines that a child writes to its progress descriptor */
 
@@ -60,7 +60,7 @@ static void become_run(const struct plan *plan, const struct suite_options *opti
         argv[n++] = options->data_dir;
     }
     if (options->keep_models) argv[n++] = "--keep-model";
-    for (int32_t i = 0; i < options->set_count && n + 3 < MAX_ARGUMENTS; i++) {
+    for (int32_t i = 0; i < options->set_count; i++) {
         argv[n++] = "--set";
         argv[n++] = options->sets[i];
     }
