@@ -4,7 +4,7 @@
 
 #include "train/experiment.h"
 
-static struct experiment_choice choose(const char *name, const char *protocol, const char *tier) {
+static inline struct experiment_choice choose(const char *name, const char *protocol, const char *tier) {
     return (struct experiment_choice){.suites_dir = MOE_SOURCE_DIR "/runs/suites",
                                       .suite = SUITE,
                                       .experiment = name,
@@ -13,13 +13,21 @@ static struct experiment_choice choose(const char *name, const char *protocol, c
                                       .seed = 1};
 }
 
-static struct experiment *load(const char *name, const char *protocol, const char *tier) {
+/* With keys set as --set does: "KEY=VALUE". */
+static inline struct experiment *load_with(const char *name, const char *protocol, const char *tier,
+                                           const char *const *sets, int32_t count) {
     moe_err err = {0};
     struct experiment *e = NULL;
-    const struct experiment_choice choice = choose(name, protocol, tier);
+    struct experiment_choice choice = choose(name, protocol, tier);
+    choice.sets = sets;
+    choice.set_count = count;
     if (experiment_load(&choice, &e, &err) != MOE_OK)
         fail_msg("%s %s %s: %s", name, protocol, tier, err.message);
     return e;
+}
+
+static inline struct experiment *load(const char *name, const char *protocol, const char *tier) {
+    return load_with(name, protocol, tier, NULL, 0);
 }
 
 #endif

@@ -16,6 +16,9 @@
 #include "train/choice.h"
 #include "train/trainer.h"
 
+#define SUITE "moe-vs-dense"
+#include "fixture_suite.h"
+
 struct rig {
     char folder[64], run[96];
     struct stories *stories;
@@ -152,20 +155,11 @@ static void ignorance_is_at_chance(void **state) {
         "train.eval_steps=0", "train.patience=0", "train.eval_batch_mean=false"
 
 static void train(struct rig *rig, const char *const *sets, int32_t count, struct trainer_result *result) {
-    struct experiment *e = NULL;
+    struct experiment *e = load_with("top2", "corrected", "smoke", sets, count);
     moe_err err = {0};
-    const struct experiment_choice choice = {.suites_dir = MOE_SOURCE_DIR "/runs/suites",
-                                             .suite = "moe-vs-dense",
-                                             .experiment = "top2",
-                                             .protocol = "corrected",
-                                             .tier = "smoke",
-                                             .seed = 1,
-                                             .sets = sets,
-                                             .set_count = count};
     volatile sig_atomic_t stop = 0;
     const struct trainer_options options = {.path = rig->run, .device = "cpu", .threads = 1, .stop = &stop};
     unlink(rig->run);
-    if (experiment_load(&choice, &e, &err) != MOE_OK) fail_msg("%s", err.message);
     if (trainer_run(e, &options, result, &err) != MOE_OK) fail_msg("%s", err.message);
     experiment_free(e);
 }
@@ -238,13 +232,9 @@ static void keys_are_checked(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct experiment *e = NULL;
         moe_err err = {0};
-        const struct experiment_choice choice = {.suites_dir = MOE_SOURCE_DIR "/runs/suites",
-                                                 .suite = "moe-vs-dense",
-                                                 .experiment = "top2",
-                                                 .protocol = "corrected",
-                                                 .tier = "smoke",
-                                                 .sets = cases[i],
-                                                 .set_count = 2};
+        struct experiment_choice choice = choose("top2", "corrected", "smoke");
+        choice.sets = cases[i];
+        choice.set_count = 2;
         assert_int_equal(experiment_load(&choice, &e, &err), MOE_ECONFIG);
         if (strstr(err.message, cases[i][2]) == NULL) fail_msg("'%s' lacks %s", err.message, cases[i][2]);
         assert_null(e);

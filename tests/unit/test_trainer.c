@@ -20,6 +20,9 @@
 #include "train/optimizer.h"
 #include "train/trainer.h"
 
+#define SUITE "moe-vs-dense"
+#include "fixture_suite.h"
+
 struct folder {
     char path[64], run[96], live[112], checkpoint[112];
     volatile sig_atomic_t stop;
@@ -47,21 +50,6 @@ static int tear_down(void **state) {
     const int failed = system(command);
     free(f);
     return failed;
-}
-
-static struct experiment *load(const char *const *sets, int32_t count) {
-    struct experiment *e = NULL;
-    moe_err err = {0};
-    const struct experiment_choice choice = {.suites_dir = MOE_SOURCE_DIR "/runs/suites",
-                                             .suite = "moe-vs-dense",
-                                             .experiment = "top2",
-                                             .protocol = "corrected",
-                                             .tier = "smoke",
-                                             .seed = 1,
-                                             .sets = sets,
-                                             .set_count = count};
-    if (experiment_load(&choice, &e, &err) != MOE_OK) fail_msg("%s", err.message);
-    return e;
 }
 
 /* Six steps of a narrow model. */
@@ -96,7 +84,7 @@ static void more_experts_than_any_layer_is_wide(void **state) {
     struct folder *f = *state;
     const char *const sets[] = {SMALL, "moe.num_experts=1024", "moe.intermediate_size=2", "moe.layers=[0, 1]",
                                 "train.max_steps=1"};
-    struct experiment *e = load(sets, sizeof sets / sizeof sets[0]);
+    struct experiment *e = load_with("top2", "corrected", "smoke", sets, sizeof sets / sizeof sets[0]);
     struct trainer_result result;
     moe_err err = {0};
     assert_true(device_fit(&e->model, &e->moe, 1, 8, 32).max_width >= 1024);
@@ -111,7 +99,7 @@ static void more_experts_than_any_layer_is_wide(void **state) {
 static void a_checkpoint_without_its_run_is_not_used(void **state) {
     struct folder *f = *state;
     const char *const sets[] = {SMALL, "train.checkpoint_steps=1000"};
-    struct experiment *e = load(sets, sizeof sets / sizeof sets[0]);
+    struct experiment *e = load_with("top2", "corrected", "smoke", sets, sizeof sets / sizeof sets[0]);
     char command[128];
     struct trainer_result whole, anew;
     moe_err err = {0};
@@ -183,7 +171,7 @@ static void groups_of_experts_have_one_digest(void **state) {
                                 "moe.aux_mean_over_layers=true",
                                 "moe.published_bias_first_group_only=true"};
     const int32_t count = sizeof sets / sizeof sets[0];
-    struct experiment *e = load(sets, count);
+    struct experiment *e = load_with("top2", "corrected", "smoke", sets, count);
     struct trainer_result one, two, resumed;
     moe_err err = {0};
     if (train(f, e, &one, &err) != MOE_OK) fail_msg("%s", err.message);
@@ -208,7 +196,7 @@ static void groups_of_experts_have_one_digest(void **state) {
 static void a_bad_gradient_is_traced_to_its_origin(void **state) {
     (void)state;
     const char *const sets[] = {SMALL};
-    struct experiment *e = load(sets, sizeof sets / sizeof sets[0]);
+    struct experiment *e = load_with("top2", "corrected", "smoke", sets, sizeof sets / sizeof sets[0]);
     const struct decoder_limits limits = {.max_batch = 1, .max_seq = 32, .training = true};
     const struct device_options options = device_fit(&e->model, &e->moe, 1, 1, 32);
     static const char *const bad[] = {"token_embedding.weight", "blocks.0.attention.qkv.weight",
