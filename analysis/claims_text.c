@@ -210,9 +210,9 @@ moe_status claims_print_json(const struct claim_results *all, const char *protoc
             moe_check(o != NULL, err, MOE_ENOMEM, "claims: no memory");
             if (claim->presumes != NULL) json_object_set(o, "presumes", (json_t *)claim->presumes);
             results = json_object_get(o, "results");
-            json_array_append_new(claims, o);
+            moe_check(json_array_append_new(claims, o) == 0, err, MOE_ENOMEM, "claims: no memory");
         }
-        json_array_append_new(results, result_json(r));
+        moe_check(json_array_append_new(results, result_json(r)) == 0, err, MOE_ENOMEM, "claims: no memory");
     }
     dump = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     moe_check(dump != NULL, err, MOE_ENOMEM, "claims: no memory");
