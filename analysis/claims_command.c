@@ -26,7 +26,8 @@ out:
     return status;
 }
 
-/* The ledgers of a paper in the order of their names: of one source, or with source NULL of all. */
+/* The ledgers of a paper in the order of their names: of one source, or with source NULL of all; these are
+ * one array in JSON. */
 static moe_status append_ledgers(struct report *report, const char *paper, const char *source,
                                  const char *protocol, bool json, struct text *text, moe_err *err) {
     moe_status status = MOE_OK;
@@ -34,6 +35,7 @@ static moe_status append_ledgers(struct report *report, const char *paper, const
     struct text folder = {0}, known = {0};
     int count = -1;
     bool found = false;
+    const bool array = json && source == NULL;
     text_append(&folder, "%s/claims", paper);
     moe_check(!folder.failed, err, MOE_ENOMEM, "claims: no memory");
     count = scandir(folder.data, &entries, ledgers_only, alphasort);
@@ -43,12 +45,14 @@ static moe_status append_ledgers(struct report *report, const char *paper, const
         name[strlen(name) - 5] = '\0';
         text_append(&known, "%s%s", i > 0 ? ", " : "", name);
         if (source != NULL && strcmp(source, name) != 0) continue;
+        if (array) text_append(text, found ? "," : "[");
         if (found && !json) text_append(text, "\n");
         found = true;
         moe_try(append_source(report, name, protocol, json, text, err));
     }
     moe_check(found, err, MOE_EUSAGE, "--source %s: expected one of %s", source,
               known.data != NULL ? known.data : "none");
+    if (array) text_append(text, "]\n");
 out:
     for (int i = 0; i < count; i++)
         free(entries[i]);

@@ -44,6 +44,8 @@ for source in A B C D; do grep -q "^Source $source: " "$work/claims.txt" || fail
 ! grep -q "as-published  " "$work/claims.txt" || fail "another protocol"
 "$report" claims --runs "$work/runs/smoke" --paper "$work/paper" --format json >"$work/claims.json" 2>"$work/log" || fail "claims as JSON"
 grep -q '"verdict": "impossible as printed"' "$work/claims.json" || fail "no verdict in the JSON"
+[ "$(head -c 1 "$work/claims.json")$(grep -c '^}' "$work/claims.json")$(tail -n 1 "$work/claims.json")" = "[4]" ] ||
+    fail "the sources are no array of four"
 for wrong in "--format yaml" "--protocol other" "--source Z" "--nothing" "--tier"; do
     code=0
     # shellcheck disable=SC2086
