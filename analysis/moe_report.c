@@ -31,19 +31,20 @@ static const char usage_doc[] =
     "  table ID... | --all      prints tables (--list: which there are)\n"
     "  figure ID... | --all     draws figures into files (--list: which there are)\n"
     "  claims                   judges the published claims; options: --source A (default: all),\n"
-    "                           --format text|json, --protocol P, --runs, --tier, --paper\n"
+    "                           --format text|json, --protocol P, --runs-dir, --tier, --paper\n"
     "  weave                    writes the report; options: --figures FOLDER, --out FOLDER, --check (only\n"
-    "                           compares), --runs, --tier, --paper\n"
+    "                           compares), --runs-dir, --tier, --paper\n"
     "  all                      draws all figures and writes the report\n"
     "\n"
-    "Runs are looked for below runs/reference unless --runs says otherwise. A report is made from one tier "
+    "Runs are looked for below runs/reference unless --runs-dir says otherwise. A report is made from one "
+    "tier "
     "at a time, the "
     "largest that is there. Exit status: 0 done, 1 failed (runs diff: the contents differ), 2 wrong usage.";
 
 enum { OPTION_PAPER = 256, OPTION_REPORT, OPTION_FORMAT, OPTION_ALL, OPTION_LIST };
 
 static const struct argp_option argp_options[] = {
-    {"runs", 'r', "PATH", 0,
+    {"runs-dir", 'r', "PATH", 0,
      "Folder with run files, or a run file; may be repeated (default: runs/reference)", 0},
     {"tier", 't', "TIER", 0, "Tier of the runs: smoke, desk, gpu or full (default: the largest there is)", 0},
     {"out", 'o', "FOLDER", 0, "Where figures are written (default: figures)", 0},
@@ -72,7 +73,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     struct options *o = state->input;
     switch (key) {
     case 'r':
-        if (o->num_roots == MAX_ROOTS) argp_error(state, "--runs: at most %d folders", MAX_ROOTS);
+        if (o->num_roots == MAX_ROOTS) argp_error(state, "--runs-dir: at most %d folders", MAX_ROOTS);
         o->roots[o->num_roots++] = arg;
         return 0;
     case 't':
@@ -205,7 +206,7 @@ static moe_status command_all(const struct options *o, moe_err *err) {
     moe_check(o->num_args == 1, err, MOE_EUSAGE, "all: takes no arguments");
     moe_try(open_report(o, &report, err));
     moe_check(run_list_count(report->runs) > 0, err, MOE_ENOTFOUND,
-              "all: no complete runs%s%s; train some with `moe suite`, or name their folder with --runs",
+              "all: no complete runs%s%s; train some with `moe suite`, or name their folder with --runs-dir",
               o->tier != NULL ? " of tier " : "", o->tier != NULL ? o->tier : "");
     moe_try(draw_all(report, o, err));
     moe_try(weave_write(&(struct weave_request){report, o->figures_dir, folder}, err));

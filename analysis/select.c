@@ -153,9 +153,10 @@ static moe_status search(struct path_list *list, const char *path, int depth, mo
             goto out;
         }
     }
-    moe_check(stat(path, &st) == 0, err, errno == ENOENT ? MOE_ENOTFOUND : MOE_EIO,
-              "%s: cannot look for runs: %s; train some with `moe suite`, or name their folder with --runs",
-              path, strerror(errno));
+    moe_check(
+        stat(path, &st) == 0, err, errno == ENOENT ? MOE_ENOTFOUND : MOE_EIO,
+        "%s: cannot look for runs: %s; train some with `moe suite`, or name their folder with --runs-dir",
+        path, strerror(errno));
     if (!S_ISDIR(st.st_mode)) {
         status = add_path(list, path, &st, err);
         goto out;

@@ -20,7 +20,7 @@ moe_status report_options_parse(int argc, char **argv, const struct option_word 
     const char *root = NULL;
     *o = (struct report_options){.paper = "paper"};
     const struct option_word shared[] = {
-        {"--runs", &root}, {"--tier", &o->selection.tier}, {"--paper", &o->paper}, {NULL, NULL}};
+        {"--runs-dir", &root}, {"--tier", &o->selection.tier}, {"--paper", &o->paper}, {NULL, NULL}};
     for (int i = 1; i < argc; i++) {
         bool *flag = flag_of(flags, argv[i]);
         if (flag != NULL) {
@@ -34,7 +34,7 @@ moe_status report_options_parse(int argc, char **argv, const struct option_word 
         *value = argv[++i];
         if (value != &root) continue;
         moe_check(o->selection.num_roots < OPTIONS_MAX_ROOTS, err, MOE_EUSAGE,
-                  "%s: more than %d times --runs", argv[0], OPTIONS_MAX_ROOTS);
+                  "%s: more than %d times --runs-dir", argv[0], OPTIONS_MAX_ROOTS);
         o->roots[o->selection.num_roots++] = root;
     }
     if (o->selection.num_roots == 0) o->roots[o->selection.num_roots++] = "runs/reference";

@@ -22,9 +22,9 @@ struct option_flag {
     bool *value;
 };
 
-/* Reads --runs DIR (may be repeated; runs/reference by default), --tier T, --paper DIR (paper by default),
- * and the caller's own words and flags (either may be NULL). MOE_EUSAGE names what is unknown or lacks its
- * value. `o` must stay where it is. */
+/* Reads --runs-dir DIR (may be repeated; runs/reference by default), --tier T, --paper DIR (paper by
+ * default), and the caller's own words and flags (either may be NULL). MOE_EUSAGE names what is unknown or
+ * lacks its value. `o` must stay where it is. */
 moe_status report_options_parse(int argc, char **argv, const struct option_word *words,
                                 const struct option_flag *flags, struct report_options *o, moe_err *err);
 

@@ -29,8 +29,8 @@ fi
     --only dense,baseline,top2,strong_reg,throughput_opt --set train.max_epochs=4 --set data.train_tokens=1281 \
     >"$work/log" 2>&1 || fail "training"
 cp -r paper "$work/paper"
-weave=("$report" weave --runs "$work/runs/smoke" --paper "$work/paper" --figures "$work/out/figures" --out "$work/out")
-"$report" all --runs "$work/runs/smoke" --paper "$work/paper" --out "$work/out/figures" --report "$work/out" >"$work/log" 2>&1 || fail "all"
+weave=("$report" weave --runs-dir "$work/runs/smoke" --paper "$work/paper" --figures "$work/out/figures" --out "$work/out")
+"$report" all --runs-dir "$work/runs/smoke" --paper "$work/paper" --out "$work/out/figures" --report "$work/out" >"$work/log" 2>&1 || fail "all"
 [ -s "$work/out/report.md" ] && [ -s "$work/out/report.html" ] || fail "no report"
 "${weave[@]}" --check >"$work/log" 2>&1 || fail "a fresh report is called stale"
 grep -q 'src="data:image/png;base64,' "$work/out/report.html" || fail "no image inside the page"
@@ -38,18 +38,18 @@ grep -q 'src="data:image/png;base64,' "$work/out/report.html" || fail "no image 
 echo "ok: all, weave and weave --check"
 
 # claims, as text and as JSON
-"$report" claims --runs "$work/runs/smoke" --paper "$work/paper" --protocol corrected >"$work/claims.txt" 2>"$work/log" || fail "claims"
+"$report" claims --runs-dir "$work/runs/smoke" --paper "$work/paper" --protocol corrected >"$work/claims.txt" 2>"$work/log" || fail "claims"
 grep -q "^A-01-dense-lowest-loss" "$work/claims.txt" || fail "no claim A-01"
 for source in A B C D; do grep -q "^Source $source: " "$work/claims.txt" || fail "no source $source"; done
 ! grep -q "as-published  " "$work/claims.txt" || fail "another protocol"
-"$report" claims --runs "$work/runs/smoke" --paper "$work/paper" --format json >"$work/claims.json" 2>"$work/log" || fail "claims as JSON"
+"$report" claims --runs-dir "$work/runs/smoke" --paper "$work/paper" --format json >"$work/claims.json" 2>"$work/log" || fail "claims as JSON"
 grep -q '"verdict": "impossible as printed"' "$work/claims.json" || fail "no verdict in the JSON"
 [ "$(head -c 1 "$work/claims.json")$(grep -c '^}' "$work/claims.json")$(tail -n 1 "$work/claims.json")" = "[4]" ] ||
     fail "the sources are no array of four"
 for wrong in "--format yaml" "--protocol other" "--source Z" "--nothing" "--tier"; do
     code=0
     # shellcheck disable=SC2086
-    "$report" claims --runs "$work/runs/smoke" $wrong >"$work/log" 2>&1 || code=$?
+    "$report" claims --runs-dir "$work/runs/smoke" $wrong >"$work/log" 2>&1 || code=$?
     [ "$code" -eq 2 ] || fail "exit code $code for claims $wrong, expected 2"
 done
 echo "ok: claims"
@@ -63,5 +63,5 @@ refused "00-introduction.md:$last: the number 9.37 is typed by hand" "${weave[@]
 cp paper/chapters/00-introduction.md "$work/paper/chapters/"
 rm "$work"/runs/smoke/moe-vs-dense/top2.corrected.*
 refused "no runs of moe-vs-dense" "${weave[@]}"
-refused "cannot look for runs" "$report" weave --runs "$work/nowhere"
+refused "cannot look for runs" "$report" weave --runs-dir "$work/nowhere"
 echo "ok: stale, typed by hand, missing run"

@@ -280,7 +280,7 @@ static void test_program(void **state) {
              "runs diff '%s/moe-vs-dense/top2.corrected.s1.h5' '%s/moe-vs-dense/top2.corrected.s0.h5'", root,
              root);
     expect(arguments, 1, "contents differ");
-    snprintf(arguments, sizeof arguments, "table a-key-numbers --format markdown --runs '%s'", root);
+    snprintf(arguments, sizeof arguments, "table a-key-numbers --format markdown --runs-dir '%s'", root);
     expect(arguments, 0, "| top2 ");
     snprintf(arguments, sizeof arguments, "figure a-summary -r '%s' -o '%s/figures'", root, root);
     expect(arguments, 0, "figures/a-summary.png");
