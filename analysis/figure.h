@@ -4,6 +4,7 @@
 
 #include "analysis/plot.h"
 #include "analysis/report.h"
+#include "analysis/run_need.h"
 
 /* An animation: how many frames, and for how many hundredths of a second each and the last of them stay. */
 struct figure_motion {

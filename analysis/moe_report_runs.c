@@ -9,6 +9,7 @@
 #include "analysis/measures.h"
 #include "analysis/moe_report.h"
 #include "analysis/run_check.h"
+#include "analysis/run_paths.h"
 #include "analysis/series.h"
 
 /* ---- ls */

@@ -17,21 +17,14 @@ struct run_file {
     int32_t index; /* in its list */
 };
 
-/* Paths of *.h5 files (and with `live` of *.h5.live, also where X.h5 is named and only X.h5.live exists)
- * below the roots, which are folders or single files; in order of the roots, then by name. A file reached
- * twice counts once. malloc'ed array of malloc'ed strings. MOE_ENOTFOUND, MOE_EIO. */
-moe_status run_paths_find(const char *const *roots, int32_t num_roots, bool live, char ***out_paths,
-                          int32_t *out_count, moe_err *err);
-void run_paths_free(char **paths, int32_t count);
-
 struct run_selection {
     const char *const *roots; /* [num_roots] folders searched with all folders below; or single files */
     int32_t num_roots;
     const char *tier; /* NULL = the largest that is there: smoke < desk < gpu < full */
 };
 
-/* Finds *.h5 (never live runs) below the roots. MOE_ENOTFOUND: a root does not exist. MOE_EFORMAT: a file is
- * damaged. MOE_EEXIST: two files hold the same run; both are named. A list may be empty. */
+/* Finds *.h5 (never live runs) below the roots. MOE_ENOTFOUND: a root does not exist. MOE_EFORMAT: files are
+ * damaged; all are named. MOE_EEXIST: two files hold the same run; both are named. A list may be empty. */
 moe_status run_list_open(const struct run_selection *selection, struct run_list **out_list, moe_err *err);
 void run_list_close(struct run_list *list); /* NULL is allowed */
 
@@ -70,28 +63,8 @@ void run_list_forget_used(struct run_list *list);
  */
 moe_status run_list_used(const struct run_list *list, char **out_text, moe_err *err);
 
-/* What a figure or a table needs before it begins. */
-struct run_need {
-    const char *suite;
-    const char *const *experiments; /* [num_experiments]; a pattern, such as "lr_sweep.*", needs one match
-                                       under one of the protocols */
-    int32_t num_experiments;
-    const char *const *protocols; /* [num_protocols] */
-    int32_t num_protocols;
-    const struct run_need *also; /* of the same suite: what runs under other protocols; NULL = no more */
-};
-
 /* Whether an experiment's name is that of a run of a learning-rate sweep: it is trained by a command of its
  * own and stands for no experiment. */
 bool run_is_of_sweep(const char *experiment);
-
-/* Whether a report of these runs speaks of what needs this: there are runs of the suite, or runs of its
- * learning-rate sweeps for what needs those. Otherwise it leaves the figure or table out. */
-bool run_list_concerns(const struct run_list *list, const struct run_need *need);
-
-/* MOE_ENOTFOUND names the groups that have no run (the first twelve), the tier, the folders, and the command
- * that trains them. `what` is the figure or table: "figure a-entropy". */
-moe_status run_list_require(const struct run_list *list, const struct run_need *need, const char *what,
-                            moe_err *err);
 
 #endif

@@ -3,6 +3,7 @@
 #define ANALYSIS_TABLES_H
 
 #include "analysis/report.h"
+#include "analysis/run_need.h"
 #include "analysis/stats.h"
 
 enum cell_kind {

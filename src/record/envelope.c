@@ -23,16 +23,19 @@ moe_status envelope_check(const char *path, moe_err *err) {
     unsigned long long length;
     moe_try(file_read_all(path, SIZE_MAX / 4, &file, &size, err));
     moe_check(size > ENVELOPE_SIZE && memcmp(file, magic, sizeof magic - 1) == 0, err, MOE_EFORMAT,
-              "%s: is no sealed run file, or its beginning is damaged; restore it or train the run again",
+              "%s: is no sealed run file, or its beginning is damaged; restore it, or delete it and train "
+              "the run again",
               path);
     memcpy(block, file, ENVELOPE_SIZE);
     if (sscanf((const char *)file + sizeof magic - 1, "length %20llu\n", &length) == 1)
         moe_check(length == size, err, MOE_EFORMAT,
-                  "%s: has %zu bytes, was sealed with %llu; restore it or train the run again", path, size,
-                  length);
+                  "%s: has %zu bytes, was sealed with %llu; restore it, or delete it and train the run again",
+                  path, size, length);
     envelope_fill(file, size);
-    moe_check(memcmp(block, file, ENVELOPE_SIZE) == 0, err, MOE_EFORMAT,
-              "%s: its bytes are not those that were sealed; restore it or train the run again", path);
+    moe_check(
+        memcmp(block, file, ENVELOPE_SIZE) == 0, err, MOE_EFORMAT,
+        "%s: its bytes are not those that were sealed; restore it, or delete it and train the run again",
+        path);
 out:
     free(file);
     return status;

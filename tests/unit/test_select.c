@@ -12,6 +12,8 @@
 #include "analysis/measures.h"
 #include "analysis/report.h"
 #include "analysis/run_check.h"
+#include "analysis/run_need.h"
+#include "analysis/run_paths.h"
 #include "analysis/select.h"
 #include "analysis/series.h"
 #include "fixture_runs.h"
@@ -125,13 +127,66 @@ static void test_duplicates(void **state) {
     assert_non_null(strstr(err.message, original));
     assert_non_null(strstr(err.message, copy));
 
-    /* damaged: named, not skipped */
-    ok(file_write_atomic(copy, data, size / 2, NULL));
-    assert_int_equal(run_list_open(&(struct run_selection){roots, 1, NULL}, &list, &err), MOE_EFORMAT);
-    assert_non_null(strstr(err.message, copy));
-    assert_null(list);
     free(data);
     unlink(copy);
+    rmdir(folder);
+}
+
+/* Damaged files are no runs: one is named with its defect, of several each is named or else counted. */
+static void damage(const char *folder, int count, bool whole) {
+    unsigned char *data = NULL;
+    size_t size = 0;
+    char path[300];
+    fixture_path(&(struct fixture_run){root, "desk", 2, "as-published", 1, 0}, path, sizeof path);
+    ok(file_read_all(path, 1 << 24, &data, &size, NULL));
+    for (int i = 0; i < count; i++) {
+        snprintf(path, sizeof path, "%s/damaged-%02d.h5", folder, i);
+        if (whole) {
+            ok(file_write_atomic(path, data, size - 1 - (size_t)i, NULL));
+        } else {
+            unlink(path);
+        }
+    }
+    free(data);
+}
+
+static void refused_as_damaged(const char *folder, moe_err *err) {
+    struct run_list *list = NULL;
+    const char *const roots[] = {root, folder};
+    *err = (moe_err){0};
+    assert_int_equal(run_list_open(&(struct run_selection){roots, 2, NULL}, &list, err), MOE_EFORMAT);
+    assert_null(list);
+}
+
+static void test_damaged(void **state) {
+    (void)state;
+    moe_err err;
+    char folder[64];
+    int named = 0;
+    snprintf(folder, sizeof folder, "%s/damaged", root);
+    ok(file_make_folders(folder, NULL));
+    damage(folder, 1, true);
+    refused_as_damaged(folder, &err);
+    assert_non_null(strstr(err.message, "/damaged-00.h5: has "));
+    assert_non_null(strstr(err.message, "restore it, or delete it"));
+
+    damage(folder, 3, true);
+    refused_as_damaged(folder, &err);
+    assert_non_null(strstr(err.message, "3 of 10 run files are damaged"));
+    assert_non_null(strstr(err.message, "/damaged-00.h5"));
+    assert_non_null(strstr(err.message, "/damaged-01.h5"));
+    assert_non_null(strstr(err.message, "/damaged-02.h5"));
+
+    damage(folder, 40, true);
+    refused_as_damaged(folder, &err);
+    assert_non_null(strstr(err.message, "40 of 47 run files are damaged"));
+    const char *left = strstr(err.message, "\n  and ");
+    assert_non_null(left);
+    for (const char *c = err.message; c < left; c++)
+        named += *c == '\n';
+    assert_int_equal(named + atoi(left + strlen("\n  and ")), 40);
+    assert_non_null(strstr(left, "`moe-report runs ls`"));
+    damage(folder, 40, false);
     rmdir(folder);
 }
 
