@@ -9,8 +9,10 @@
 #include "analysis/claims_command.h"
 #include "analysis/figure.h"
 #include "analysis/figure_all.h"
+#include "analysis/report_needs.h"
 #include "analysis/weave.h"
 #include "analysis/weave_command.h"
+#include "core/text.h"
 
 const char *argp_program_version = "moe-report " MOE_VERSION;
 
@@ -199,19 +201,42 @@ out:
     return status;
 }
 
-static moe_status command_all(const struct options *o, moe_err *err) {
+/* Says all that is missing at once, before anything is drawn. */
+static moe_status require_whole(struct report *report, const struct options *o, moe_err *err) {
     moe_status status = MOE_OK;
-    struct report *report = NULL;
-    const char *folder = o->report_dir != NULL ? o->report_dir : o->paper_dir;
-    moe_check(o->num_args == 1, err, MOE_EUSAGE, "all: takes no arguments");
-    moe_try(open_report(o, &report, err));
+    struct text missing = {0};
     moe_check(run_list_count(report->runs) > 0, err, MOE_ENOTFOUND,
               "all: no complete runs%s%s; train some with `moe suite`, or name their folder with --runs-dir",
               o->tier != NULL ? " of tier " : "", o->tier != NULL ? o->tier : "");
+    moe_try(report_missing_runs(report, &missing, err));
+    if (missing.length == 0) goto out;
+    fprintf(stderr, "These runs make no whole report. The rest of it is trained by\n%s", missing.data);
+    fprintf(stderr, "with the options of before (--seeds, --runs-dir, --data-dir). Until then, `moe-report "
+                    "claims` judges what there is.\n");
+    status = moe_fail(err, MOE_ENOTFOUND, "all: runs are missing below %s; nothing was written",
+                      run_list_roots(report->runs));
+out:
+    text_free(&missing);
+    return status;
+}
+
+/* The text is woven before a figure is drawn: what the runs lack shows there, and nothing is half written. */
+static moe_status command_all(const struct options *o, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct report *report = NULL;
+    struct woven woven = {0};
+    const char *folder = o->report_dir != NULL ? o->report_dir : o->paper_dir;
+    moe_check(o->num_args == 1, err, MOE_EUSAGE, "all: takes no arguments");
+    moe_try(open_report(o, &report, err));
+    moe_try(require_whole(report, o, err));
+    const struct weave_request request = {report, o->figures_dir, folder};
+    moe_try(weave_markdown(&request, true, &woven, err));
     moe_try(draw_all(report, o, err));
-    moe_try(weave_write(&(struct weave_request){report, o->figures_dir, folder}, err));
+    moe_try(weave_html(&request, &woven, err));
+    moe_try(weave_save(&request, &woven, err));
     printf("%s/report.md\n%s/report.html\n", folder, folder);
 out:
+    woven_free(&woven);
     report_close(report);
     return status;
 }

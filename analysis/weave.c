@@ -74,23 +74,37 @@ out:
     return status;
 }
 
-moe_status weave_build(const struct weave_request *request, struct woven *out, moe_err *err) {
+moe_status weave_markdown(const struct weave_request *request, bool undrawn, struct woven *out,
+                          moe_err *err) {
     moe_status status = MOE_OK;
     struct text markdown = {0};
     char *link = NULL;
-    struct weaver weaver = {.report = request->report, .figures_dir = request->figures_dir};
+    struct weaver weaver = {.report = request->report, .figures_dir = undrawn ? NULL : request->figures_dir};
     *out = (struct woven){0};
     moe_try(file_make_folders(request->out_dir, err));
+    if (undrawn) moe_try(file_make_folders(request->figures_dir, err));
     moe_try(relative_path(request->figures_dir, request->out_dir, &link, err));
     weaver.figures_link = link;
     text_append(&markdown, "%s", head);
     moe_try(weave_chapters(&weaver, &markdown, err));
     moe_try(text_take(&markdown, &out->markdown, err));
-    moe_try(weave_page(out->markdown + strlen(head), request->out_dir, &out->html, err));
 out:
     text_free(&markdown);
     free(link);
     weaver_close(&weaver);
+    if (status != MOE_OK) woven_free(out);
+    return status;
+}
+
+moe_status weave_html(const struct weave_request *request, struct woven *woven, moe_err *err) {
+    return weave_page(woven->markdown + strlen(head), request->out_dir, &woven->html, err);
+}
+
+moe_status weave_build(const struct weave_request *request, struct woven *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_try(weave_markdown(request, false, out, err));
+    moe_try(weave_html(request, out, err));
+out:
     if (status != MOE_OK) woven_free(out);
     return status;
 }
@@ -111,12 +125,19 @@ out:
     return status;
 }
 
+moe_status weave_save(const struct weave_request *request, const struct woven *woven, moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_try(write_file(request->out_dir, "report.md", woven->markdown, err));
+    moe_try(write_file(request->out_dir, "report.html", woven->html, err));
+out:
+    return status;
+}
+
 moe_status weave_write(const struct weave_request *request, moe_err *err) {
     moe_status status = MOE_OK;
     struct woven woven = {0};
     moe_try(weave_build(request, &woven, err));
-    moe_try(write_file(request->out_dir, "report.md", woven.markdown, err));
-    moe_try(write_file(request->out_dir, "report.html", woven.html, err));
+    moe_try(weave_save(request, &woven, err));
 out:
     woven_free(&woven);
     return status;

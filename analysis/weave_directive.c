@@ -284,10 +284,12 @@ static moe_status expand_figure(struct weaver *w, const struct directive *d, str
     if (status == MOE_OK) status = run_list_require(w->report->runs, figure->need, figure->id, &cause);
     moe_check(status == MOE_OK, err, status, "%s: %s", d->place, cause.message);
     figure_file_name(figure, name);
-    path = path_join(w->figures_dir, name);
-    moe_check(path != NULL, err, MOE_ENOMEM, "%s: no memory for a path", d->place);
-    moe_check(file_exists(path), err, MOE_ENOTFOUND,
-              "%s: there is no %s; draw it with `moe-report figure %s`", d->place, path, figure->id);
+    if (w->figures_dir != NULL) {
+        path = path_join(w->figures_dir, name);
+        moe_check(path != NULL, err, MOE_ENOMEM, "%s: no memory for a path", d->place);
+        moe_check(file_exists(path), err, MOE_ENOTFOUND,
+                  "%s: there is no %s; draw it with `moe-report figure %s`", d->place, path, figure->id);
+    }
     text_append(out, "![%s](%s/%s)\n\n*%s. %s*", figure->title, w->figures_link, name, figure->title,
                 figure->caption);
 out:

@@ -14,7 +14,7 @@
 /* What chapters are woven from. */
 struct weaver {
     struct report *report;
-    const char *figures_dir;         /* where figures lie */
+    const char *figures_dir;         /* where figures lie; NULL: they are yet to be drawn */
     const char *figures_link;        /* the same, seen from the report's folder */
     struct claim_results *judged[4]; /* of sources A to D; NULL until asked for */
     int source;                      /* index of the chapter's source, -1 = none */

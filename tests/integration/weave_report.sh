@@ -63,5 +63,19 @@ refused "00-introduction.md:$last: the number 9.37 is typed by hand" "${weave[@]
 cp paper/chapters/00-introduction.md "$work/paper/chapters/"
 rm "$work"/runs/smoke/moe-vs-dense/top2.corrected.*
 refused "no runs of moe-vs-dense" "${weave[@]}"
+partial() { # partial PATTERN...: `all` ends before it writes anything
+    for pattern; do
+        refused "$pattern" "$report" all --runs-dir "$work/runs/smoke" --paper "$work/paper" --out "$work/partial/figures" \
+            --report "$work/partial"
+    done
+    [ ! -e "$work/partial" ] || fail "something is half written"
+}
+partial "moe suite moe-vs-dense --tier smoke --protocol corrected --only 'top2'" "nothing was written"
+rm "$work"/runs/smoke/moe-vs-dense/*.corrected.*
+partial "moe suite moe-vs-dense --tier smoke --protocol corrected --only 'dense,baseline,top2,strong_reg,throughput_opt'"
+"$report" claims --runs-dir "$work/runs/smoke" --paper "$work/paper" >"$work/log" 2>&1 || fail "claims of one protocol"
+grep -q "corrected.*not tested" "$work/log" || fail "a claim without runs is not called so"
+for name in dense top2; do truncate -s 999 "$work/runs/smoke/moe-vs-dense/$name.as-published.s1.h5"; done
+partial "2 of 5 run files are damaged" "dense.as-published.s1.h5" "top2.as-published.s1.h5"
 refused "cannot look for runs" "$report" weave --runs-dir "$work/nowhere"
-echo "ok: stale, typed by hand, missing run"
+echo "ok: stale, typed by hand, missing and damaged runs"

@@ -132,8 +132,8 @@ static void test_duplicates(void **state) {
     rmdir(folder);
 }
 
-/* Damaged files are no runs: one is named with its defect, of several each is named or else counted. */
-static void damage(const char *folder, int count, bool whole) {
+/* Files that lack their ends are put there, or taken away again. */
+static void damaged_files(const char *folder, int count, bool there) {
     unsigned char *data = NULL;
     size_t size = 0;
     char path[300];
@@ -141,7 +141,7 @@ static void damage(const char *folder, int count, bool whole) {
     ok(file_read_all(path, 1 << 24, &data, &size, NULL));
     for (int i = 0; i < count; i++) {
         snprintf(path, sizeof path, "%s/damaged-%02d.h5", folder, i);
-        if (whole) {
+        if (there) {
             ok(file_write_atomic(path, data, size - 1 - (size_t)i, NULL));
         } else {
             unlink(path);
@@ -158,6 +158,7 @@ static void refused_as_damaged(const char *folder, moe_err *err) {
     assert_null(list);
 }
 
+/* Damaged files are no runs: one is named with its defect, of several each is named or else counted. */
 static void test_damaged(void **state) {
     (void)state;
     moe_err err;
@@ -165,19 +166,19 @@ static void test_damaged(void **state) {
     int named = 0;
     snprintf(folder, sizeof folder, "%s/damaged", root);
     ok(file_make_folders(folder, NULL));
-    damage(folder, 1, true);
+    damaged_files(folder, 1, true);
     refused_as_damaged(folder, &err);
     assert_non_null(strstr(err.message, "/damaged-00.h5: has "));
     assert_non_null(strstr(err.message, "restore it, or delete it"));
 
-    damage(folder, 3, true);
+    damaged_files(folder, 3, true);
     refused_as_damaged(folder, &err);
     assert_non_null(strstr(err.message, "3 of 10 run files are damaged"));
     assert_non_null(strstr(err.message, "/damaged-00.h5"));
     assert_non_null(strstr(err.message, "/damaged-01.h5"));
     assert_non_null(strstr(err.message, "/damaged-02.h5"));
 
-    damage(folder, 40, true);
+    damaged_files(folder, 40, true);
     refused_as_damaged(folder, &err);
     assert_non_null(strstr(err.message, "40 of 47 run files are damaged"));
     const char *left = strstr(err.message, "\n  and ");
@@ -186,7 +187,7 @@ static void test_damaged(void **state) {
         named += *c == '\n';
     assert_int_equal(named + atoi(left + strlen("\n  and ")), 40);
     assert_non_null(strstr(left, "`moe-report runs ls`"));
-    damage(folder, 40, false);
+    damaged_files(folder, 40, false);
     rmdir(folder);
 }
 
@@ -523,12 +524,19 @@ static void test_links(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order_and_tier),    cmocka_unit_test(test_bad_selections),
-        cmocka_unit_test(test_duplicates),        cmocka_unit_test(test_groups_and_needs),
-        cmocka_unit_test(test_used_runs),         cmocka_unit_test(test_series),
-        cmocka_unit_test(test_series_over_seeds), cmocka_unit_test(test_measures),
-        cmocka_unit_test(test_unknown_measures),  cmocka_unit_test(test_report),
-        cmocka_unit_test(test_verify_and_diff),   cmocka_unit_test(test_links),
+        cmocka_unit_test(test_order_and_tier),
+        cmocka_unit_test(test_bad_selections),
+        cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_groups_and_needs),
+        cmocka_unit_test(test_used_runs),
+        cmocka_unit_test(test_series),
+        cmocka_unit_test(test_series_over_seeds),
+        cmocka_unit_test(test_measures),
+        cmocka_unit_test(test_unknown_measures),
+        cmocka_unit_test(test_report),
+        cmocka_unit_test(test_verify_and_diff),
+        cmocka_unit_test(test_links),
     };
     return cmocka_run_group_tests(tests, write_runs, remove_runs);
 }
