@@ -5,138 +5,9 @@
 
 #include <gif_lib.h>
 
-#define PALETTE_SIZE 256
-#define TRANSPARENT  (PALETTE_SIZE - 1) /* in an animation: the pixel stays as it was */
+#include "analysis/palette.h"
 
-/* Colours of the frames: an open hash table from colour to how often it occurs, and later to its palette
- * index. */
-struct colour_count {
-    uint32_t colour; /* 0xrrggbb + 1; 0 = empty */
-    uint32_t index;
-    uint64_t count;
-};
-
-struct palette {
-    struct colour_count *table;
-    size_t capacity, used; /* capacity is a power of two */
-    uint32_t colours[PALETTE_SIZE];
-    int32_t size;
-    bool transparent; /* the last index is no colour */
-};
-
-static uint32_t colour_at(const uint8_t *rgb) {
-    return ((uint32_t)rgb[0] << 16) | ((uint32_t)rgb[1] << 8) | rgb[2];
-}
-
-static struct colour_count *find_slot(const struct palette *p, uint32_t colour) {
-    size_t at = (colour * 2654435761u) & (p->capacity - 1);
-    while (p->table[at].colour != 0 && p->table[at].colour != colour + 1)
-        at = (at + 1) & (p->capacity - 1);
-    return &p->table[at];
-}
-
-static moe_status grow(struct palette *p, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct palette bigger = {.capacity = p->capacity == 0 ? 4096 : 2 * p->capacity};
-    bigger.table = calloc(bigger.capacity, sizeof *bigger.table);
-    moe_check(bigger.table != NULL, err, MOE_ENOMEM, "cannot allocate the palette");
-    for (size_t i = 0; i < p->capacity; i++)
-        if (p->table[i].colour != 0) *find_slot(&bigger, p->table[i].colour - 1) = p->table[i];
-    free(p->table);
-    p->table = bigger.table;
-    p->capacity = bigger.capacity;
-out:
-    return status;
-}
-
-/* Pixels from i on, up to `end`, that all have the colour of pixel i. */
-static size_t run_length(const struct plot_image *image, size_t i, size_t end) {
-    const uint8_t *rgb = image->rgb + 3 * i;
-    size_t run = 1;
-    while (i + run < end && memcmp(rgb, rgb + 3 * run, 3) == 0)
-        run++;
-    return run;
-}
-
-static moe_status count_colours(struct palette *p, const struct plot_image *image, moe_err *err) {
-    moe_status status = MOE_OK;
-    const size_t pixels = (size_t)image->width * (size_t)image->height;
-    size_t run; /* pixels of one colour in a row */
-    for (size_t i = 0; i < pixels; i += run) {
-        if (2 * p->used >= p->capacity) moe_try(grow(p, err));
-        run = run_length(image, i, pixels);
-        const uint32_t colour = colour_at(image->rgb + 3 * i);
-        struct colour_count *slot = find_slot(p, colour);
-        if (slot->colour == 0) {
-            slot->colour = colour + 1;
-            p->used++;
-        }
-        slot->count += run;
-    }
-out:
-    return status;
-}
-
-/* Most frequent first; equals by colour, so that the order never depends on the table. */
-static int by_count(const void *a, const void *b) {
-    const struct colour_count *x = a;
-    const struct colour_count *y = b;
-    if (x->count != y->count) return x->count < y->count ? 1 : -1;
-    return (x->colour > y->colour) - (x->colour < y->colour);
-}
-
-static uint32_t nearest(const struct palette *p, uint32_t colour) {
-    uint32_t best = 0;
-    int32_t best_distance = INT32_MAX;
-    for (int32_t i = 0; i < p->size; i++) {
-        int32_t distance = 0;
-        for (int shift = 0; shift <= 16; shift += 8) {
-            const int32_t d =
-                (int32_t)((p->colours[i] >> shift) & 0xff) - (int32_t)((colour >> shift) & 0xff);
-            distance += d * d;
-        }
-        if (distance < best_distance) {
-            best_distance = distance;
-            best = (uint32_t)i;
-        }
-    }
-    return best;
-}
-
-static moe_status choose_palette(struct palette *p, const struct gif_animation *a, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct colour_count *sorted = NULL;
-    for (int32_t f = 0; f < a->num_frames; f++)
-        moe_try(count_colours(p, &a->frames[f], err));
-    sorted = malloc(p->used * sizeof *sorted);
-    moe_check(sorted != NULL, err, MOE_ENOMEM, "cannot allocate the palette");
-    size_t n = 0;
-    for (size_t i = 0; i < p->capacity; i++)
-        if (p->table[i].colour != 0) sorted[n++] = p->table[i];
-    qsort(sorted, n, sizeof *sorted, by_count);
-    p->transparent = a->num_frames > 1;
-    const size_t room = p->transparent ? TRANSPARENT : PALETTE_SIZE;
-    p->size = (int32_t)(n < room ? n : room);
-    for (int32_t i = 0; i < p->size; i++)
-        p->colours[i] = sorted[i].colour - 1;
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t colour = sorted[i].colour - 1;
-        find_slot(p, colour)->index = i < room ? (uint32_t)i : nearest(p, colour);
-    }
-out:
-    free(sorted);
-    return status;
-}
-
-/* Palette indices of a whole frame. */
-static void index_frame(const struct palette *p, const struct plot_image *image, GifPixelType *out) {
-    const size_t pixels = (size_t)image->width * (size_t)image->height;
-    size_t run;
-    for (size_t i = 0; i < pixels; i += run) {
-        run = run_length(image, i, pixels);
-        memset(out + i, (int)find_slot(p, colour_at(image->rgb + 3 * i))->index, run);
-    }
-}
+#define TRANSPARENT (PALETTE_MAX - 1) /* in an animation: the pixel stays as it was */
 
 struct rectangle {
     int32_t left, top, width, height;
@@ -190,14 +61,14 @@ static int append(GifFileType *gif, const GifByteType *bytes, int size) {
 static moe_status put_header(GifFileType *gif, const struct palette *p, const struct gif_animation *a,
                              moe_err *err) {
     moe_status status = MOE_OK;
-    GifColorType colours[PALETTE_SIZE] = {{0}};
+    GifColorType colours[PALETTE_MAX] = {{0}};
     ColorMapObject *map = NULL;
     for (int32_t i = 0; i < p->size; i++) {
         colours[i].Red = (GifByteType)(p->colours[i] >> 16);
         colours[i].Green = (GifByteType)(p->colours[i] >> 8);
         colours[i].Blue = (GifByteType)p->colours[i];
     }
-    map = GifMakeMapObject(PALETTE_SIZE, colours);
+    map = GifMakeMapObject(PALETTE_MAX, colours);
     moe_check(map != NULL, err, MOE_ENOMEM, "cannot allocate the palette");
     EGifSetGifVersion(gif, true); /* GIF89a */
     gif_check(EGifPutScreenDesc(gif, a->frames[0].width, a->frames[0].height, 8, 0, map), gif, err);
@@ -242,7 +113,7 @@ static moe_status put_frames(GifFileType *gif, const struct palette *p, const st
     GifPixelType *now = memory + pixels;
     GifPixelType *stored = memory + 2 * pixels;
     for (int32_t f = 0; f < a->num_frames; f++) {
-        index_frame(p, &a->frames[f], now);
+        palette_index(p, &a->frames[f], now);
         const struct rectangle r =
             f == 0 ? (struct rectangle){0, 0, width, height} : changed(before, now, width, height);
         memcpy(stored, now, pixels);
@@ -250,7 +121,7 @@ static moe_status put_frames(GifFileType *gif, const struct palette *p, const st
             if (now[i] == before[i]) stored[i] = TRANSPARENT;
         const bool last = f == a->num_frames - 1;
         moe_try(put_frame(gif, stored, width, r, last && a->last_delay > 0 ? a->last_delay : a->delay,
-                          p->transparent ? TRANSPARENT : NO_TRANSPARENT_COLOR, err));
+                          a->num_frames > 1 ? TRANSPARENT : NO_TRANSPARENT_COLOR, err));
         GifPixelType *const swap = before;
         before = now;
         now = swap;
@@ -279,7 +150,8 @@ moe_status gif_encode(const struct gif_animation *animation, unsigned char **out
                   err, MOE_EARG, "frame %d of the animation is %d x %d pixels, the first %d x %d", f,
                   frame->width, frame->height, animation->frames[0].width, animation->frames[0].height);
     }
-    moe_try(choose_palette(&palette, animation, err));
+    moe_try(palette_make(animation->frames, animation->num_frames,
+                         animation->num_frames > 1 ? TRANSPARENT : PALETTE_MAX, &palette, err));
     gif = EGifOpen(&buffer, append, &code);
     moe_check(gif != NULL, err, MOE_ENOMEM, "giflib does not start (error %d)", code);
     moe_try(put_header(gif, &palette, animation, err));
@@ -293,6 +165,6 @@ moe_status gif_encode(const struct gif_animation *animation, unsigned char **out
 out:
     if (gif != NULL) EGifCloseFile(gif, NULL);
     free(buffer.data);
-    free(palette.table);
+    palette_free(&palette);
     return status;
 }

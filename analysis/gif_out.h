@@ -12,11 +12,10 @@ struct gif_animation {
     const char *comment;             /* comment extension (where the pictures come from); NULL = none */
 };
 
-/* Encodes into memory; *out_data is malloc'ed. The animation repeats without end. The palette holds the 255
- * colours (256 of a single frame) that occur most often in all frames, or all colours if there are not more;
- * the rest take the nearest of them. Of each frame after the first only the rectangle that changed is stored,
- * and in it only the pixels that changed: the others are transparent, which compresses well. The same frames
- * give the same bytes. MOE_EARG, MOE_ENOMEM. */
+/* Encodes into memory; *out_data is malloc'ed. The animation repeats without end. The palette
+ * (palette.h) has 255 colours (256 of a single frame) for all frames. Of each frame after the first only the
+ * rectangle that changed is stored, and in it only the pixels that changed: the others are transparent, which
+ * compresses well. The same frames give the same bytes. MOE_EARG, MOE_ENOMEM. */
 moe_status gif_encode(const struct gif_animation *animation, unsigned char **out_data, size_t *out_size,
                       moe_err *err);
 

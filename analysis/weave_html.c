@@ -72,6 +72,29 @@ out:
     return status;
 }
 
+/* A switch around an image, which the page's style makes large while it is on. The image stays one: browsers
+ * open no link to data. */
+static moe_status add_switch(cmark_node *image, moe_err *err) {
+    moe_status status = MOE_OK;
+    static const char open[] = "<label class=\"zoom\"><input type=\"checkbox\" aria-label=\"full size\">";
+    static const char close[] = "<span class=\"hint\">Tap the figure for its full size, and again to shrink "
+                                "it.</span></label>";
+    cmark_node *label = cmark_node_new(CMARK_NODE_CUSTOM_INLINE);
+    moe_check(label != NULL && cmark_node_set_on_enter(label, open) == 1 &&
+                  cmark_node_set_on_exit(label, close) == 1 && cmark_node_insert_before(image, label) == 1,
+              err, MOE_ENOMEM, "cannot add to the page");
+    moe_check(cmark_node_append_child(label, image) == 1, err, MOE_ENOMEM, "cannot add to the page");
+    label = NULL;
+out:
+    if (status != MOE_OK && label != NULL) cmark_node_free(label);
+    return status;
+}
+
+static moe_status enlargeable_image(cmark_node *image, const char *folder, moe_err *err) {
+    const moe_status status = inline_image(image, folder, err);
+    return status != MOE_OK ? status : add_switch(image, err);
+}
+
 /* ---------------------------------------------------------------- headings */
 
 struct contents {
@@ -166,7 +189,7 @@ static moe_status dress_node(cmark_node *node, const char *folder, struct conten
     case CMARK_NODE_HEADING:
         return add_heading(node, contents, err);
     case CMARK_NODE_IMAGE:
-        return inline_image(node, folder, err);
+        return enlargeable_image(node, folder, err);
     case CMARK_NODE_PARAGRAPH:
         if (is_only(node, CMARK_NODE_IMAGE)) return wrap(node, "<div class=\"figure\" tabindex=\"0\">", err);
         return is_only(node, CMARK_NODE_EMPH) ? wrap(node, "<div class=\"caption\">", err) : MOE_OK;

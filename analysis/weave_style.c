@@ -3,9 +3,9 @@
 /* clang-format off */
 const char weave_style[] =
     ":root { color-scheme: light dark; --paper: #fff; --ink: #1c1e21; --muted: #5b6168; --line: #d8dce0;\n"
-    "  --shade: #f4f6f8; --link: #0a5c99; --yes: #14713d; --no: #b3261e; --open: #8a5a00; }\n"
+    "  --shade: #f4f6f8; --edge: #00000059; --link: #0a5c99; --yes: #14713d; --no: #b3261e; --open: #8a5a00; }\n"
     "@media (prefers-color-scheme: dark) { :root { --paper: #15181b; --ink: #e4e6e8; --muted: #a0a7ae;\n"
-    "  --line: #363c42; --shade: #1e2226; --link: #7cc0f2; --yes: #6fcf97; --no: #ff8a80; --open: #f0b94d; } }\n"
+    "  --line: #363c42; --shade: #1e2226; --edge: #ffffff73; --link: #7cc0f2; --yes: #6fcf97; --no: #ff8a80; --open: #f0b94d; } }\n"
     "* { box-sizing: border-box; }\n"
     "body { margin: 0; background: var(--paper); color: var(--ink); font: 1.0625rem/1.6 system-ui, sans-serif; }\n"
     "main { max-width: 76rem; margin: 0 auto; padding: 1rem 1rem 5rem; overflow-wrap: break-word; }\n"
@@ -25,12 +25,23 @@ const char weave_style[] =
     "code { font: .9em ui-monospace, monospace; background: var(--shade); padding: .1em .3em; border-radius: .25em; }\n"
     "pre { background: var(--shade); padding: .8rem 1rem; overflow-x: auto; border-radius: .4rem; }\n"
     "pre code { padding: 0; background: none; }\n"
+    /* A figure is as wide as the page allows; a tap or click shows it in full, in a box that scrolls. */
     ".figure { overflow-x: auto; margin: 1.6rem 0 0; }\n"
     ".figure p { margin: 0; }\n"
-    "img { display: block; width: 50rem; max-width: 100%; min-width: 36rem; height: auto; background: #fff; }\n"
+    ".zoom { display: block; cursor: zoom-in; }\n"
+    ".zoom input { position: absolute; opacity: 0; }\n"
+    ".zoom input:focus-visible + img { outline: 2px solid var(--link); }\n"
+    ".zoom input:checked + img { width: auto; max-width: none; cursor: zoom-out; }\n"
+    ".hint { display: none; color: var(--muted); font-size: .8rem; }\n"
+    "img { display: block; width: 50rem; max-width: 100%; height: auto; background: #fff; }\n"
     ".caption { color: var(--muted); font-size: .9rem; margin-bottom: 2rem; }\n"
     ".caption em { font-style: normal; }\n"
-    ".scroll { overflow-x: auto; margin: 1.4rem 0 0; }\n"
+    /* The edge behind which a table goes on is shaded: the page's own colour moves along and covers it elsewhere. */
+    ".scroll { overflow-x: auto; margin: 1.4rem 0 0; background:\n"
+    "  linear-gradient(to right, var(--paper) 40%, transparent) left / 3rem 100% no-repeat local,\n"
+    "  linear-gradient(to left, var(--paper) 40%, transparent) right / 3rem 100% no-repeat local,\n"
+    "  linear-gradient(to right, var(--edge), transparent) left / .9rem 100% no-repeat scroll,\n"
+    "  linear-gradient(to left, var(--edge), transparent) right / .9rem 100% no-repeat scroll; }\n"
     "table { border-collapse: collapse; font-size: .86rem; line-height: 1.4; font-variant-numeric: tabular-nums; }\n"
     "th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; text-align: left; }\n"
     "th { border-bottom: 2px solid var(--muted); }\n"
@@ -55,5 +66,6 @@ const char weave_style[] =
     "  .side { display: block; position: sticky; top: 0; height: 100vh; overflow-y: auto; padding: 1.5rem 1rem; }\n"
     "  main { margin: 0; padding-left: 2rem; width: 100%; }\n"
     "}\n"
-    "@media print { nav { display: none; } main { max-width: none; } img { min-width: 0; } }\n";
+    "@media (max-width: 52rem) { .hint { display: block; } }\n"
+    "@media print { nav, .hint { display: none; } main { max-width: none; } }\n";
 /* clang-format on */

@@ -272,6 +272,12 @@ static void test_page(void **state) {
     assert_non_null(
         strstr(html, "src=\"data:image/png;base64,R0lGODk=\"")); /* the bytes of the figure below */
     assert_non_null(strstr(html, "<div class=\"scroll\" tabindex=\"0\">"));
+    /* a figure is as wide as the page, and a switch around it shows it in full */
+    const char *zoom = strstr(html, "<label class=\"zoom\"><input type=\"checkbox\"");
+    assert_non_null(zoom);
+    assert_true(strstr(zoom, "<img ") < strstr(zoom, "</label>"));
+    assert_null(strstr(html, "min-width: 36rem"));
+    assert_non_null(strstr(html, ".zoom input:checked + img { width: auto; max-width: none;"));
     assert_non_null(strstr(html, "<strong><span class=\"no\">contradicted</span></strong>"));
     assert_non_null(strstr(html, "a &lt; b, top2_x | c"));
     assert_null(strstr(html, "<script"));
