@@ -236,9 +236,10 @@ moe_status suite_command_train(const struct suite_command *command, const struct
     suite.user = display;
     status = suite_run(plan, &suite, &summary, err);
     suite_display_close(display, stdout);
-    printf("%d runs: %d trained now, %d complete before, %d failed, %d interrupted, %d skipped\n",
+    printf("%d runs: %d trained now, %d complete before, %d failed, %d interrupted and resumable, %d not "
+           "started, %d skipped\n",
            plan->count, summary.done, summary.complete_before, summary.failed, summary.interrupted,
-           summary.skipped);
+           summary.not_started, summary.skipped);
 out:
     return status;
 }

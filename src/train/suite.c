@@ -213,6 +213,24 @@ static void pass_on_stop(struct suite *s) {
     s->stop_sent = true;
 }
 
+/* Ends what runs, and counts what is left: each run of the plan stands in one column of the summary. */
+static void wind_up(struct suite *s) {
+    for (int i = 0; i < s->running; i++)
+        kill(s->jobs[i].pid, SIGTERM);
+    s->stop_sent = true;
+    while (s->running > 0)
+        listen_once(s);
+    for (int32_t i = 0; i < s->plan->count; i++) {
+        if (s->errands[i].ended) continue;
+        if (s->errands[i].deaths > 0) {
+            s->summary->interrupted++;
+        } else {
+            s->summary->not_started++;
+        }
+        end(s, i);
+    }
+}
+
 /* What is complete, and what can never start. */
 static void settle_first(struct suite *s) {
     char reason[256];
@@ -257,16 +275,16 @@ moe_status suite_run(const struct plan *plan, const struct suite_options *option
             listen_once(s);
         }
     }
+    wind_up(s);
     status = s->first_failure;
-    if (stop_asked(s) && s->left + out_summary->interrupted > 0) {
+    if (stop_asked(s) && out_summary->interrupted + out_summary->not_started > 0) {
         *err = (moe_err){0}; /* of failures the summary tells */
-        status = moe_fail(err, MOE_EINTERRUPTED, "interrupted; the same command goes on");
+        status = moe_fail(err, MOE_EINTERRUPTED,
+                          "interrupted; the same command goes on with %d and starts the other %d",
+                          (int)out_summary->interrupted, (int)out_summary->not_started);
     }
 out:
-    for (int i = 0; s != NULL && i < s->running; i++)
-        kill(s->jobs[i].pid, SIGTERM);
-    while (s != NULL && s->running > 0)
-        listen_once(s);
+    if (s != NULL && s->errands != NULL) wind_up(s);
     if (s != NULL) free(s->errands);
     free(s);
     return status;

@@ -47,7 +47,9 @@ struct suite_options {
 };
 
 struct suite_summary {
-    int32_t done, failed, interrupted, skipped, complete_before;
+    int32_t done, failed, skipped, complete_before;
+    int32_t interrupted; /* by a signal, or put off when it came: resumable */
+    int32_t not_started; /* when a signal or an error ended the suite */
 };
 
 /* What jobs, threads and memory are when options leave them to the machine. */

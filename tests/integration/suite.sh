@@ -62,12 +62,15 @@ rm -rf "$work/runs"
 small=(--seeds 1 --set train.max_epochs=200 --set train.patience=0)
 "$moe" suite moe-vs-dense --runs-dir "$work/runs" --only dense,top2 --jobs 2 "${small[@]}" >"$work/log" 2>&1 &
 pid=$!
-until ls "$runs"/*.live >/dev/null 2>&1; do kill -0 "$pid" || fail "the suite ended by itself"; done
+until [ "$(find "$runs" -name '*.live' 2>/dev/null | wc -l)" -eq 2 ]; do kill -0 "$pid" || fail "the suite ended by itself"; done
 kill -TERM "$pid"
 code=0
 wait "$pid" || code=$?
 [ "$code" -eq 3 ] || fail "exit code $code after SIGTERM, expected 3"
-grep -q "interrupted" "$work/log" || fail "no word of the interruption"
+# both protocols of two experiments: two were running, two had not begun; every run is counted once
+grep -q "^4 runs: 0 trained now, 0 complete before, 0 failed, 2 interrupted and resumable, 2 not started, 0 skipped" "$work/log" ||
+    fail "the summary does not count every run"
+grep -q "interrupted; the same command goes on with 2 and starts the other 2" "$work/log" || fail "no word of how to go on"
 echo "ok: SIGTERM leaves resumable runs"
 
 # SIGKILL of the suite: its children checkpoint and end
