@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "analysis/claims_expr.h"
+#include "analysis/claims_members.h"
 #include "core/text.h"
 #include "core/toml_shim.h"
 
@@ -114,27 +115,21 @@ int32_t claim_test_parts(const struct claim_test *test) {
     return members * (int32_t)json_array_size(test->quantity);
 }
 
-/* Every "{}" (or "{each}") of text replaced. */
-static char *replace(const char *text, const char *mark, const char *with) {
-    struct text t = {0};
-    char *result = NULL;
-    for (const char *at = text;;) {
-        const char *hit = strstr(at, mark);
-        if (hit == NULL) {
-            text_append(&t, "%s", at);
-            break;
-        }
-        text_append(&t, "%.*s%s", (int)(hit - at), at, with);
-        at = hit + strlen(mark);
-    }
-    return text_take(&t, &result, NULL) == MOE_OK ? result : NULL;
-}
-
 char *claim_test_text(const struct claim_test *test, const char *text, int32_t part) {
     if (text == NULL) text = "";
     if (test->every == NULL) return strdup(text);
     const size_t member = (size_t)part % json_array_size(test->every);
-    return replace(text, "{}", json_string_value(json_array_get(test->every, member)));
+    return member_fill(text, "{}", json_string_value(json_array_get(test->every, member)));
+}
+
+char *claim_test_says(const struct claim_test *test, int32_t part) {
+    const char *text = test->says != NULL ? test->says : "";
+    if (test->every == NULL) return strdup(text);
+    const size_t member = (size_t)part % json_array_size(test->every);
+    char *spelled = member_spelled(json_string_value(json_array_get(test->every, member)));
+    char *result = spelled != NULL ? member_fill(text, "{}", spelled) : NULL;
+    free(spelled);
+    return result;
 }
 
 char *claim_test_quantity(const struct claim_test *test, int32_t part) {
@@ -326,43 +321,20 @@ out:
 
 /* ---------------------------------------------------------------- expansion of `each` */
 
-/* A copy with "{each}" replaced in every string. */
-static json_t *substitute(const json_t *value, const char *with) {
-    if (json_is_string(value)) {
-        char *text = replace(json_string_value(value), "{each}", with);
-        json_t *copy = text != NULL ? json_string(text) : NULL;
-        free(text);
-        return copy;
-    }
-    if (json_is_array(value)) {
-        json_t *copy = json_array();
-        for (size_t i = 0; i < json_array_size(value); i++)
-            json_array_append_new(copy, substitute(json_array_get(value, i), with));
-        return copy;
-    }
-    if (json_is_object(value)) {
-        json_t *copy = json_object();
-        const char *key;
-        json_t *item;
-        json_object_foreach((json_t *)value, key, item)
-            json_object_set_new(copy, key, substitute(item, with));
-        return copy;
-    }
-    return json_deep_copy(value);
-}
-
 /* Appends the claims that an entry of the file stands for. */
 static moe_status expand(struct ledger *ledger, const json_t *entry, int line, moe_err *err) {
     moe_status status = MOE_OK;
     const struct table t = {ledger, entry, "claim", line};
     const json_t *each = json_object_get(entry, "each");
     json_t *copy = NULL;
-    char id[128];
+    char id[128], *spelled = NULL;
     if (!json_is_object(entry)) return complain(&t, "expected a table", err);
     if (each != NULL) moe_try(string_array(&t, "each", each, err));
     for (size_t i = 0; i < (each != NULL ? json_array_size(each) : 1); i++) {
         const char *with = each != NULL ? json_string_value(json_array_get(each, i)) : "";
-        copy = each != NULL ? substitute(entry, with) : json_deep_copy(entry);
+        spelled = member_spelled(with);
+        moe_check(spelled != NULL, err, MOE_ENOMEM, "%s: no memory", ledger->path);
+        copy = each != NULL ? member_substitute(entry, with, spelled) : json_deep_copy(entry);
         moe_check(copy != NULL, err, MOE_ENOMEM, "%s: no memory", ledger->path);
         if (each != NULL) {
             const char *stem = json_string_value(json_object_get(copy, "id"));
@@ -373,8 +345,11 @@ static moe_status expand(struct ledger *ledger, const json_t *entry, int line, m
         json_object_set_new(copy, "line", json_integer(line));
         json_array_append_new(ledger->expanded, copy);
         copy = NULL;
+        free(spelled);
+        spelled = NULL;
     }
 out:
+    free(spelled);
     json_decref(copy);
     return status;
 }

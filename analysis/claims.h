@@ -91,6 +91,9 @@ int32_t claim_test_parts(const struct claim_test *test);
  * when memory is out. text may be NULL. */
 char *claim_test_text(const struct claim_test *test, const char *text, int32_t part);
 
+/* What the quantity of a part is, with the member as people write it; malloc'ed, NULL when memory is out. */
+char *claim_test_says(const struct claim_test *test, int32_t part);
+
 /* The expression of a part, filled in; malloc'ed, NULL when memory is out. */
 char *claim_test_quantity(const struct claim_test *test, int32_t part);
 

@@ -88,7 +88,7 @@ static moe_status judge_test(const struct claim_names *names, const struct claim
     result->seeds = protocol != NULL ? parts[decisive].estimate.n : 0;
     for (int32_t i = 0; i < n; i++)
         result->parts_that_hold += parts[i].verdict == VERDICT_REPRODUCED;
-    result->says = claim_test_text(test, test->says, decisive);
+    result->says = claim_test_says(test, decisive);
     moe_check(result->says != NULL, err, MOE_ENOMEM, "%s: no memory", place);
 out:
     return status;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/domain_losses.h"
 #include "analysis/expert_shares.h"
 #include "analysis/load_change.h"
 #include "analysis/measures.h"
@@ -286,6 +287,7 @@ static moe_status resolve_run(const struct claim_names *names, const struct run_
         if (strncmp(name, s->word, strlen(s->word)) != 0 || name[strlen(s->word)] != '.') continue;
         return s->of(runs, file, name, s->word, s->what, out_values, out_count, err);
     }
+    if (strcmp(name, "domain_ce") == 0) return domain_losses(runs, file, out_values, out_count, err);
     if (strncmp(name, "rows.", 5) == 0) {
         moe_try(rows_of(runs, file, name + 5, &number, err));
     } else if (strncmp(name, "log.", 4) == 0) {

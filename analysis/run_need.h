@@ -13,11 +13,12 @@ struct run_need {
     const char *const *protocols; /* [num_protocols] */
     int32_t num_protocols;
     const struct run_need *also; /* of the same suite: what runs under other protocols; NULL = no more */
+    const char *domain;          /* of the evaluation, which a run of the suite must have; NULL = any */
 };
 
-/* Whether a report of these runs speaks of what needs this: there are runs of the suite, or runs of its
- * learning-rate sweeps for what needs those. Otherwise it leaves the figure or table out. */
-bool run_list_concerns(const struct run_list *list, const struct run_need *need);
+/* Whether a report of these runs speaks of what needs this: there are runs of the suite with the domain,
+ * or runs of its learning-rate sweeps for what needs those. Otherwise it leaves the figure or table out. */
+bool run_list_concerns(struct run_list *list, const struct run_need *need);
 
 /* Calls `tell` for each group of the need that has no run. protocol NULL: a pattern that nothing fits. The
  * strings are those of the need. */

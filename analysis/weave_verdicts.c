@@ -21,10 +21,14 @@ const char *verdict_in_setting(const struct claim_result *result) {
 }
 
 /* Text inside a cell of a table. */
-static void append_cell(struct text *out, const char *text) {
-    for (const char *c = text; *c != '\0'; c++)
+static void append_part(struct text *out, const char *text, size_t length) {
+    for (const char *c = text; c < text + length; c++)
         text_append(out, "%s%c", *c == '|' || *c == '_' || *c == '*' || *c == '[' || *c == '<' ? "\\" : "",
                     *c);
+}
+
+static void append_cell(struct text *out, const char *text) {
+    append_part(out, text, strlen(text));
 }
 
 static void append_result(struct text *out, const struct claim_result *r) {
@@ -65,8 +69,13 @@ moe_status verdicts_table(const struct claim_results *all, const char *first, co
     text_append(out, "\n|---|---|---|---|---|\n");
     for (int32_t i = from; i <= to; i++) {
         const struct claim *claim = &all->ledger->claims[i];
-        const int number = (int)strcspn(claim->id + 2, "-") + 2; /* "A-20" of "A-20-parameters.dense" */
-        text_append(out, "| [%.*s](#", number, claim->id);
+        /* "A-20.dense" of "A-20-parameters.dense" */
+        const int number = (int)strcspn(claim->id + 2, "-") + 2;
+        const char *part = strchr(claim->id, '.');
+        text_append(out, "| [");
+        append_part(out, claim->id, (size_t)number);
+        if (part != NULL) append_cell(out, part);
+        text_append(out, "](#");
         markdown_slug(claim->id, out);
         text_append(out, ") | ");
         append_cell(out, claim->statement);

@@ -7,11 +7,12 @@
 #include "analysis/figures/source_c.h"
 #include "analysis/style.h"
 
-#define MAX_COLUMNS 4
+#define MAX_CHARTS  5
+#define MAX_COLUMNS 4 /* of values of an axis */
 
 /* What all panels of a chart share. */
 struct sheet_of_chart {
-    const struct c_chart *chart;
+    struct c_chart chart;
     struct c_list x, lines;
     char names[C_VALUES][24];
     const char *labels[C_VALUES];
@@ -23,7 +24,7 @@ struct drawing {
     struct c_row rows[C_ROWS];
     int32_t num_rows, num_columns;
     struct c_list columns; /* values, if there is a column axis */
-    struct sheet_of_chart sheets[MAX_COLUMNS];
+    struct sheet_of_chart sheets[MAX_CHARTS];
     struct plot *plot;
 };
 
@@ -118,12 +119,12 @@ static void find_values(struct drawing *d, int32_t column) {
     struct sheet_of_chart *s = &d->sheets[has_column_axis(d->figure) ? 0 : column];
     for (int32_t r = 0; r < d->num_rows; r++) {
         const struct slicing_choice c = panel_choice(d, r, column);
-        const enum slicing_axis varied = has_column_axis(d->figure) ? C_NONE : s->chart->varied;
-        c_collect(&d->grid, &c, s->chart->x, C_NONE, C_NONE, &s->x);
-        if (varied == C_NONE || s->chart->split != C_NONE || s->chart->line == varied)
-            c_collect(&d->grid, &c, s->chart->line, s->chart->split, C_NONE, &s->lines);
+        const enum slicing_axis varied = has_column_axis(d->figure) ? C_NONE : s->chart.varied;
+        c_collect(&d->grid, &c, s->chart.x, C_NONE, C_NONE, &s->x);
+        if (varied == C_NONE || s->chart.split != C_NONE || s->chart.line == varied)
+            c_collect(&d->grid, &c, s->chart.line, s->chart.split, C_NONE, &s->lines);
         else
-            c_collect(&d->grid, &c, s->chart->line, s->chart->split, varied, &s->lines);
+            c_collect(&d->grid, &c, s->chart.line, s->chart.split, varied, &s->lines);
     }
     for (int32_t i = 0; i < s->x.n; i++) {
         slicing_fraction(s->x.items[i].a, s->names[i], sizeof s->names[i]);
@@ -138,18 +139,18 @@ static void set_panel(struct drawing *d, int32_t row, int32_t column) {
     char value[64] = "";
     if (has_column_axis(f) && d->columns.n > 0)
         c_label(f->column, f->column_split, &d->columns.items[column], value, sizeof value);
-    struct plot_panel_spec spec = {.title = has_column_axis(f) && value[0] != '\0' ? value : s->chart->title,
+    struct plot_panel_spec spec = {.title = has_column_axis(f) && value[0] != '\0' ? value : s->chart.title,
                                    .position = plot_axis_auto(),
                                    .value = plot_axis_auto()};
-    spec.position.label = slicing_axis_titles[s->chart->x];
+    spec.position.label = slicing_axis_titles[s->chart.x];
     spec.position.names = s->labels;
     spec.position.num_names = s->x.n;
-    const struct c_chart *left = column == 0 ? NULL : has_column_axis(f) ? s->chart : &f->charts[column - 1];
+    const struct c_chart *left = column == 0 ? NULL : has_column_axis(f) ? &s->chart : &f->charts[column - 1];
     const bool again =
-        left != NULL && left->number == s->chart->number && left->minus_dense == s->chart->minus_dense;
-    spec.value.label = again                   ? NULL
-                       : s->chart->minus_dense ? "minus dense (nats per token)"
-                                               : slicing_number_labels[s->chart->number];
+        left != NULL && left->number == s->chart.number && left->minus_dense == s->chart.minus_dense;
+    spec.value.label = again                  ? NULL
+                       : s->chart.minus_dense ? "minus dense (nats per token)"
+                                              : slicing_number_labels[s->chart.number];
     spec.value.room = true;
     plot_set_panel(d->plot, row * d->num_columns + column, &spec);
 }
@@ -160,17 +161,17 @@ static moe_status draw_line(struct drawing *d, int32_t panel, const struct sheet
     const struct c_pair *pair = &s->lines.items[line];
     double at[C_VALUES], value[C_VALUES], low[C_VALUES], high[C_VALUES];
     int32_t n = 0;
-    c.at[s->chart->line] = pair->a;
-    c.free &= ~(1u << s->chart->line);
-    if (s->chart->split != C_NONE) {
-        c.at[s->chart->split] = pair->b;
-        c.free &= ~(1u << s->chart->split);
+    c.at[s->chart.line] = pair->a;
+    c.free &= ~(1u << s->chart.line);
+    if (s->chart.split != C_NONE) {
+        c.at[s->chart.split] = pair->b;
+        c.free &= ~(1u << s->chart.split);
     }
-    c.free &= ~(1u << s->chart->x);
+    c.free &= ~(1u << s->chart.x);
     for (int32_t i = 0; i < s->x.n; i++) {
         struct stats_estimate e;
-        c.at[s->chart->x] = s->x.items[i].a;
-        moe_try(c_estimate(&d->grid, &c, s->chart, &e, err));
+        c.at[s->chart.x] = s->x.items[i].a;
+        moe_try(c_estimate(&d->grid, &c, &s->chart, &e, err));
         if (e.n == 0) continue;
         at[n] = i;
         value[n] = e.value;
@@ -199,10 +200,10 @@ static moe_status draw_dense(struct drawing *d, int32_t panel, const struct shee
     struct slicing_choice dense = usual;
     struct stats_estimate e = {.value = 0.0, .n = 1};
     if ((c->free & 1u << AXIS_TOKENS) == 0) dense.at[AXIS_TOKENS] = c->at[AXIS_TOKENS];
-    if (s->chart->number == NUMBER_BALANCE || s->chart->number == NUMBER_IMBALANCE)
+    if (s->chart.number == NUMBER_BALANCE || s->chart.number == NUMBER_IMBALANCE)
         e.value = 1.0; /* even load */
-    else if (!s->chart->minus_dense)
-        moe_try(slicing_estimate(&d->grid, &dense, s->chart->number, s->chart->domain, &e, err));
+    else if (!s->chart.minus_dense)
+        moe_try(slicing_estimate(&d->grid, &dense, s->chart.number, s->chart.domain, &e, err));
     if (e.n > 0) plot_add_reference(d->plot, panel, e.value, &pen);
 out:
     return status;
@@ -227,14 +228,14 @@ static void add_legend(struct drawing *d) {
     for (int32_t i = 0; i < sheets; i++) {
         const struct sheet_of_chart *s = &d->sheets[i];
         const struct sheet_of_chart *last = i > 0 ? &d->sheets[i - 1] : NULL;
-        const bool again = last != NULL && last->chart->line == s->chart->line &&
-                           last->chart->split == s->chart->split && last->lines.n == s->lines.n;
+        const bool again = last != NULL && last->chart.line == s->chart.line &&
+                           last->chart.split == s->chart.split && last->lines.n == s->lines.n;
         if (again) continue;
         if (i > 0) plot_break_legend(d->plot);
         for (int32_t line = 0; line < s->lines.n; line++) {
             char label[64];
             const struct plot_pen pen = c_pen(&s->lines, line);
-            c_label(s->chart->line, s->chart->split, &s->lines.items[line], label, sizeof label);
+            c_label(s->chart.line, s->chart.split, &s->lines.items[line], label, sizeof label);
             plot_add_legend(d->plot, label, GEOM_LINE, &pen);
         }
     }
@@ -251,8 +252,10 @@ moe_status c_draw(struct report *report, const struct c_figure *figure, struct p
     moe_check(d != NULL, err, MOE_ENOMEM, "cannot allocate a figure");
     d->figure = figure;
     moe_try(c_open(report, &d->grid, d->rows, &d->num_rows, err));
-    for (int32_t i = 0; i < figure->num_charts; i++)
-        d->sheets[i].chart = &figure->charts[i];
+    for (int32_t i = 0; i < figure->num_charts; i++) {
+        d->sheets[i].chart = figure->charts[i];
+        if (figure->domain != NULL) d->sheets[i].chart.domain = figure->domain;
+    }
     choose_rows(d);
     find_columns(d);
     for (int32_t column = 0; column < d->num_columns; column++)

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "analysis/figures/source_c.h"
 #include "analysis/optimum.h"
@@ -46,6 +47,11 @@ out:
     return status;
 }
 
+/* Through three points a parabola always goes: only seeds can tell how well. */
+static bool has_curve(const struct total *t) {
+    return t->places > 3 || (t->places == 3 && t->n >= 6);
+}
+
 static void draw_curve(struct plot *plot, int32_t panel, const struct total *t, const struct optimum *o,
                        struct plot_pen pen) {
     double x[CURVE_POINTS], y[CURVE_POINTS], low = t->x[0], high = t->x[0];
@@ -77,8 +83,7 @@ static moe_status draw_total(const struct slicing_grid *grid, struct plot *plot,
     plot_add_series(
         plot, panel,
         &(struct plot_series){.geom = GEOM_POINTS, .n = t.n, .position = t.x, .value = t.y, .pen = points});
-    /* through three points a parabola always goes: only seeds can tell how well */
-    if (t.places < 3 || (t.places == 3 && t.n < 6)) goto out;
+    if (!has_curve(&t)) goto out;
     moe_try(optimum_fit(t.x, t.y, t.n, RESAMPLES, 1, 0.95, &o, err));
     draw_curve(plot, panel, &t, &o, pen);
     const double position = place;
@@ -96,32 +101,56 @@ out:
     return status;
 }
 
-/* Rows with runs of three sizes of experts or more; where there are none, all. */
-static void choose_rows(const struct slicing_grid *grid, const struct c_chart *chart, struct c_row *rows,
-                        int32_t *num_rows) {
-    int32_t n = 0;
-    for (int32_t pass = 0; pass < 2 && n == 0; pass++) {
-        for (int32_t r = 0; r < *num_rows; r++) {
-            const struct slicing_choice c = c_choice(grid, &rows[r], chart, C_NONE, C_NONE);
-            struct c_list sizes = {0};
-            c_collect(grid, &c, AXIS_GRANULARITY, C_NONE, C_NONE, &sizes);
-            if (sizes.n < 3 && pass == 0) continue;
-            rows[n++] = rows[r];
-        }
+/* Whether a curve can be fitted to any total of a row. */
+static moe_status row_has_curve(const struct slicing_grid *grid, const struct c_chart *chart,
+                                const struct c_row *row, bool *out, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct slicing_choice c = c_choice(grid, row, chart, C_NONE, C_NONE);
+    struct c_list totals = {0};
+    *out = false;
+    c_collect(grid, &c, AXIS_SPARSITY, C_NONE, C_NONE, &totals);
+    c.free &= ~(1u << AXIS_SPARSITY);
+    for (int32_t i = 0; i < totals.n && !*out; i++) {
+        struct total t = {0};
+        c.at[AXIS_SPARSITY] = totals.items[i].a;
+        moe_try(read_total(grid, &c, &t, err));
+        *out = has_curve(&t);
+        total_free(&t);
     }
+out:
+    return status;
+}
+
+/* Leaves the rows with a curve; all where there are none. */
+static moe_status choose_rows(const struct slicing_grid *grid, const struct c_chart *chart,
+                              struct c_row *rows, int32_t *num_rows, bool *out_curves, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct c_row kept[C_ROWS];
+    int32_t n = 0;
+    for (int32_t r = 0; r < *num_rows; r++) {
+        bool has = false;
+        moe_try(row_has_curve(grid, chart, &rows[r], &has, err));
+        if (has) kept[n++] = rows[r];
+    }
+    *out_curves = n > 0;
+    if (n == 0) goto out;
+    memcpy(rows, kept, (size_t)n * sizeof kept[0]);
     *num_rows = n;
+out:
+    return status;
 }
 
 /* sizes: all binary logarithms of g that are there, which the minimum lies between. */
-static void set_panels(struct plot *plot, int32_t row, const struct c_list *totals, const char *const *names,
-                       const struct c_list *sizes) {
+static void set_panels(struct plot *plot, int32_t row, int32_t columns, const struct c_list *totals,
+                       const char *const *names, const struct c_list *sizes) {
     struct plot_panel_spec spec = {
         .title = "loss and fitted curve", .position = plot_axis_auto(), .value = plot_axis_auto()};
     spec.position.label = "binary logarithm of g";
     spec.position.whole = true;
     spec.value.label = slicing_number_labels[NUMBER_EVAL_CE];
     spec.value.room = true;
-    plot_set_panel(plot, 2 * row, &spec);
+    plot_set_panel(plot, columns * row, &spec);
+    if (columns < 2) return;
     spec.title = "its minimum";
     spec.position = plot_axis_auto();
     spec.position.label = slicing_axis_titles[AXIS_SPARSITY];
@@ -132,7 +161,7 @@ static void set_panels(struct plot *plot, int32_t row, const struct c_list *tota
         spec.value.min = log2(sizes->items[0].a) - 0.2;
         spec.value.max = log2(sizes->items[sizes->n - 1].a) + 0.2;
     }
-    plot_set_panel(plot, 2 * row + 1, &spec);
+    plot_set_panel(plot, columns * row + 1, &spec);
 }
 
 moe_status draw_c_optimum(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
@@ -145,11 +174,13 @@ moe_status draw_c_optimum(struct report *report, int32_t frame, struct plot **ou
     struct c_list totals = {0}, sizes = {0};
     struct plot *plot = NULL;
     int32_t num_rows = 0;
+    bool curves = false;
     char note[640], heading[96], text[C_VALUES][24];
     const char *names[C_VALUES];
     (void)frame;
     moe_try(c_open(report, &grid, rows, &num_rows, err));
-    choose_rows(&grid, &chart, rows, &num_rows);
+    moe_try(choose_rows(&grid, &chart, rows, &num_rows, &curves, err));
+    const int32_t columns = curves ? 2 : 1; /* without a curve there is no minimum to show */
     for (int32_t r = 0; r < num_rows; r++) {
         const struct slicing_choice c = c_choice(&grid, &rows[r], &chart, C_NONE, C_NONE);
         c_collect(&grid, &c, AXIS_SPARSITY, C_NONE, C_NONE, &totals);
@@ -164,7 +195,8 @@ moe_status draw_c_optimum(struct report *report, int32_t frame, struct plot **ou
            "better end. "
            "Whiskers: 95 % bootstrap intervals.",
            note, sizeof note);
-    moe_try(plot_new(&(struct plot_layout){title, note, STYLE_PAGE_WIDTH, 170.0, num_rows, 2}, &plot, err));
+    moe_try(
+        plot_new(&(struct plot_layout){title, note, STYLE_PAGE_WIDTH, 170.0, num_rows, columns}, &plot, err));
     for (int32_t i = 0; i < totals.n; i++) {
         const struct plot_pen pen = c_pen(&totals, i);
         char label[64];
@@ -174,12 +206,12 @@ moe_status draw_c_optimum(struct report *report, int32_t frame, struct plot **ou
     for (int32_t r = 0; r < num_rows; r++) {
         c_row_title(&rows[r], heading, sizeof heading);
         plot_head_row(plot, r, heading);
-        set_panels(plot, r, &totals, names, &sizes);
+        set_panels(plot, r, columns, &totals, names, &sizes);
         for (int32_t i = 0; i < totals.n; i++) {
             struct slicing_choice c = c_choice(&grid, &rows[r], &chart, C_NONE, C_NONE);
             c.at[AXIS_SPARSITY] = totals.items[i].a;
             c.free &= ~(1u << AXIS_SPARSITY);
-            moe_try(draw_total(&grid, plot, 2 * r, &c, i, c_pen(&totals, i), err));
+            moe_try(draw_total(&grid, plot, columns * r, &c, i, c_pen(&totals, i), err));
         }
     }
     *out_plot = plot;

@@ -10,8 +10,8 @@
 #include "core/text.h"
 
 static const char *const sweeps[] = {LR_SWEEP_PREFIX "*"};
-const struct run_need source_d_need_lr_sweep = {SOURCE_D_SUITE,     sweeps,      1,
-                                                source_d_protocols, D_PROTOCOLS, NULL};
+const struct run_need source_d_need_lr_sweep = {SOURCE_D_SUITE, sweeps, 1,   source_d_protocols,
+                                                D_PROTOCOLS,    NULL,   NULL};
 
 /* Heights in shares of the losses' range: the stripe of what diverged, and a line of crosses in it. */
 #define STRIPE_GAP  0.04

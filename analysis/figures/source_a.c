@@ -12,11 +12,20 @@ const char *const source_a_experiments[SOURCE_A_EXPERIMENTS] = {"dense", "baseli
 const char *const source_a_protocols[SOURCE_A_PROTOCOLS] = {"as-published", "corrected"};
 const char *const source_a_protocol_titles[SOURCE_A_PROTOCOLS] = {"as published", "corrected"};
 
-const struct run_need source_a_need = {SOURCE_A_SUITE,     source_a_experiments, SOURCE_A_EXPERIMENTS,
-                                       source_a_protocols, SOURCE_A_PROTOCOLS,   NULL};
-const struct run_need source_a_moe_need = {SOURCE_A_SUITE,           source_a_experiments + 1,
-                                           SOURCE_A_EXPERIMENTS - 1, source_a_protocols,
-                                           SOURCE_A_PROTOCOLS,       NULL};
+const struct run_need source_a_need = {SOURCE_A_SUITE,
+                                       source_a_experiments,
+                                       SOURCE_A_EXPERIMENTS,
+                                       source_a_protocols,
+                                       SOURCE_A_PROTOCOLS,
+                                       NULL,
+                                       NULL};
+const struct run_need source_a_moe_need = {SOURCE_A_SUITE,
+                                           source_a_experiments + 1,
+                                           SOURCE_A_EXPERIMENTS - 1,
+                                           source_a_protocols,
+                                           SOURCE_A_PROTOCOLS,
+                                           NULL,
+                                           NULL};
 
 const struct figure source_a_figures[] = {
     {"a-training-loss", "A", "Training loss by epoch",

@@ -45,10 +45,10 @@ const char *const source_b_titles[B_MODELS] = {[B_FLAT] = "flat",
 const char *const source_b_protocols[B_PROTOCOLS] = {"as-published", "corrected"};
 const char *const source_b_protocol_titles[B_PROTOCOLS] = {"as published", "corrected"};
 
-const struct run_need source_b_need = {SOURCE_B_SUITE,     source_b_experiments, B_MODELS,
-                                       source_b_protocols, B_PROTOCOLS,          NULL};
-const struct run_need source_b_routed_need = {SOURCE_B_SUITE,     source_b_experiments, B_ROUTED,
-                                              source_b_protocols, B_PROTOCOLS,          NULL};
+const struct run_need source_b_need = {
+    SOURCE_B_SUITE, source_b_experiments, B_MODELS, source_b_protocols, B_PROTOCOLS, NULL, NULL};
+const struct run_need source_b_routed_need = {
+    SOURCE_B_SUITE, source_b_experiments, B_ROUTED, source_b_protocols, B_PROTOCOLS, NULL, NULL};
 
 const struct figure source_b_figures[] = {
     {"b-usage", "B", "Expert usage, published and measured",

@@ -3,7 +3,8 @@
 /* ---- needs */
 
 static const char *const any[] = {"*"};
-const struct run_need source_c_need = {SLICING_SUITE, any, 1, slicing_protocols, SLICING_PROTOCOLS, NULL};
+const struct run_need source_c_need = {SLICING_SUITE,     any,  1,   slicing_protocols,
+                                       SLICING_PROTOCOLS, NULL, NULL};
 
 /* ---- charts */
 
@@ -201,9 +202,44 @@ const struct figure source_c_figures[] = {
     {"c-more-data", "C", "The smallest scales with more data",
      "The same models trained for longer, one column for each number of tokens.", &source_c_need,
      draw_c_more_data, NULL},
+    {"c-rates", "C", "Validation loss against the learning rate",
+     "The peak of the learning rate, varied for the dense model and for one configuration of experts.",
+     &source_c_need, draw_c_rates, NULL},
     {"c-domains", "C", "Validation loss by domain",
      "One panel for each domain of the evaluation, stories and real text.", &source_c_need, draw_c_domains,
      NULL},
+    {"c-domain-animals", "C", "All patterns in one domain: animals",
+     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
+     "against the dense model.",
+     &source_c_domain_needs[0], draw_c_animals, NULL},
+    {"c-domain-kitchen", "C", "All patterns in one domain: kitchen",
+     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
+     "against the dense model.",
+     &source_c_domain_needs[1], draw_c_kitchen, NULL},
+    {"c-domain-weather", "C", "All patterns in one domain: weather",
+     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
+     "against the dense model.",
+     &source_c_domain_needs[2], draw_c_weather, NULL},
+    {"c-domain-school", "C", "All patterns in one domain: school",
+     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
+     "against the dense model.",
+     &source_c_domain_needs[3], draw_c_school, NULL},
+    {"c-domain-sea", "C", "All patterns in one domain: sea",
+     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
+     "against the dense model.",
+     &source_c_domain_needs[4], draw_c_sea, NULL},
+    {"c-domain-market", "C", "All patterns in one domain: market",
+     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
+     "against the dense model.",
+     &source_c_domain_needs[5], draw_c_market, NULL},
+    {"c-domain-wikitext2", "C", "All patterns in one domain: wikitext2",
+     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
+     "against the dense model.",
+     &source_c_domain_needs[6], draw_c_wikitext2, NULL},
+    {"c-domain-tinystories", "C", "All patterns in one domain: tinystories",
+     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
+     "against the dense model.",
+     &source_c_domain_needs[7], draw_c_tinystories, NULL},
     {"c-accuracy", "C", "Right endings against validation loss",
      "Each point is a run: its share of stories whose right ending it picked among four, and its loss.",
      &source_c_need, draw_c_accuracy, NULL},

@@ -10,6 +10,10 @@ extern const int32_t source_c_figure_count;
 
 extern const struct run_need source_c_need; /* any run of the suite */
 
+/* Domains of the desk tier: six of stories, two of real text (c_pages.c). */
+#define C_DOMAINS 8
+extern const struct run_need source_c_domain_needs[C_DOMAINS];
+
 #define C_NONE   SLICING_AXES /* no axis */
 #define C_VALUES 16           /* at most, of an axis or of lines in a panel */
 #define C_ROWS   64           /* protocols, sizes and tokens: the suite has 22 */
@@ -34,6 +38,7 @@ struct c_figure {
     int32_t num_charts;
     enum slicing_axis column, column_split; /* C_NONE = none */
     double panel_height;
+    const char *domain; /* of all charts; NULL = theirs */
 };
 
 struct c_pair {
@@ -90,6 +95,17 @@ moe_status draw_c_optimum(struct report *report, int32_t frame, struct plot **ou
 /* c_design.c */
 moe_status draw_c_schematic(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
 moe_status draw_c_grid(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+/* c_pages.c: what the appendix repeats for each domain */
+moe_status draw_c_animals(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_c_kitchen(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_c_weather(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_c_school(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_c_sea(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_c_market(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_c_wikitext2(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+moe_status draw_c_tinystories(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
+/* c_rates.c */
+moe_status draw_c_rates(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
 /* c_domains.c */
 moe_status draw_c_domains(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);
 moe_status draw_c_accuracy(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err);

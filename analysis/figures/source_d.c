@@ -118,7 +118,7 @@ static const char *const bias_rules[] = {A2, "a2_bias_text", "a2_bias_sign"};
 
 #define COUNT(array) ((int32_t)(sizeof(array) / sizeof((array)[0])))
 #define BOTH(names, more)                                                                                    \
-    { SOURCE_D_SUITE, names, COUNT(names), source_d_protocols, D_PROTOCOLS, more }
+    { SOURCE_D_SUITE, names, COUNT(names), source_d_protocols, D_PROTOCOLS, more, NULL }
 
 static const char *const added[] = {"a2_bias_text", "a2_bias_sign", "a1_per_layer",
                                     "a2_scaled",    "b1_scaled",    "b4_scaled"};
@@ -144,17 +144,18 @@ static const char *const all[] = {"01_moedl_dense",
                                   "e4_moedl_cf_2_5",
                                   "b20_moedl_e4_k1_4ep"};
 
-static const struct run_need need_llama = {SOURCE_D_SUITE, llama, COUNT(llama), source_d_protocols, 1, NULL};
+static const struct run_need need_llama = {SOURCE_D_SUITE, llama, COUNT(llama), source_d_protocols, 1,
+                                           NULL,           NULL};
 static const struct run_need need_scaled = {
-    SOURCE_D_SUITE, scaled, COUNT(scaled), source_d_protocols + D_CORRECTED, 1, NULL};
+    SOURCE_D_SUITE, scaled, COUNT(scaled), source_d_protocols + D_CORRECTED, 1, NULL, NULL};
 static const struct run_need need_without_bias = BOTH(without_bias, NULL);
 static const struct run_need need_added = {
-    SOURCE_D_SUITE, added, COUNT(added), source_d_protocols + D_CORRECTED, 1, NULL};
+    SOURCE_D_SUITE, added, COUNT(added), source_d_protocols + D_CORRECTED, 1, NULL, NULL};
 static const struct run_need need_added_and_llama = {
-    SOURCE_D_SUITE, added, COUNT(added), source_d_protocols + D_CORRECTED, 1, &need_llama};
+    SOURCE_D_SUITE, added, COUNT(added), source_d_protocols + D_CORRECTED, 1, &need_llama, NULL};
 
-const struct run_need source_d_need_parity = {SOURCE_D_SUITE,     dense, COUNT(dense),
-                                              source_d_protocols, 1,     &need_llama};
+const struct run_need source_d_need_parity = {SOURCE_D_SUITE, dense, COUNT(dense), source_d_protocols, 1,
+                                              &need_llama,    NULL};
 const struct run_need source_d_need_balancing = BOTH(balancing, NULL);
 const struct run_need source_d_need_scaling = BOTH(scaling, NULL);
 const struct run_need source_d_need_granularity = BOTH(granularity, NULL);
@@ -165,9 +166,9 @@ const struct run_need source_d_need_question = BOTH(question, &need_scaled);
 const struct run_need source_d_need_training = BOTH(question, &need_without_bias);
 const struct run_need source_d_need_router = BOTH(router, NULL);
 const struct run_need source_d_need_bias_rules = {
-    SOURCE_D_SUITE, bias_rules, COUNT(bias_rules), source_d_protocols + D_CORRECTED, 1, NULL};
-const struct run_need source_d_need_routing = {SOURCE_D_SUITE,     all + 1,     COUNT(all) - 2,
-                                               source_d_protocols, D_PROTOCOLS, &need_added};
+    SOURCE_D_SUITE, bias_rules, COUNT(bias_rules), source_d_protocols + D_CORRECTED, 1, NULL, NULL};
+const struct run_need source_d_need_routing = {
+    SOURCE_D_SUITE, all + 1, COUNT(all) - 2, source_d_protocols, D_PROTOCOLS, &need_added, NULL};
 const struct run_need source_d_need_all = BOTH(all, &need_added_and_llama);
 
 /* ---- the figures */

@@ -24,6 +24,7 @@ struct fixture_c_run {
     int32_t protocol, width;
     bool dense;
     double g, g2, s, generalist, capacity, alpha, gamma;
+    double rate; /* 0 = the usual one */
     int64_t tokens_per_step;
     uint64_t seed;
 };
@@ -34,15 +35,15 @@ static inline double fixture_c_loss(const struct fixture_c_run *r) {
                         0.0001 * (double)r->tokens_per_step;
     if (r->dense) return size + noise;
     return size - 0.02 - 0.03 * log2(r->s) + 0.01 * x * x + noise + (r->generalist > 0 ? 0.02 : 0.0) -
-           (r->capacity == 0 ? 0.01 : 0.0) + (r->gamma > 0 ? 0.005 : 0.0);
+           (r->capacity == 0 ? 0.01 : 0.0) + (r->gamma > 0 ? 0.005 : 0.0) + (r->rate > 0 ? 0.5 : 0.0);
 }
 
 static inline void fixture_c_name(const struct fixture_c_run *r, char *out, size_t size) {
     if (r->dense)
-        snprintf(out, size, "dense@w=%d,t=%d", r->width, (int)r->tokens_per_step);
+        snprintf(out, size, "dense@w=%d,t=%d,lr=%g", r->width, (int)r->tokens_per_step, r->rate);
     else
-        snprintf(out, size, "moe@w=%d,g=%g,h=%g,s=%g,x=%g,c=%g,a=%g,b=%g,t=%d", r->width, r->g, r->g2, r->s,
-                 r->generalist, r->capacity, r->alpha, r->gamma, (int)r->tokens_per_step);
+        snprintf(out, size, "moe@w=%d,g=%g,h=%g,s=%g,x=%g,c=%g,a=%g,b=%g,t=%d,lr=%g", r->width, r->g, r->g2,
+                 r->s, r->generalist, r->capacity, r->alpha, r->gamma, (int)r->tokens_per_step, r->rate);
 }
 
 static inline void fixture_c_config(const struct fixture_c_run *r, char *out, size_t size) {
@@ -52,7 +53,8 @@ static inline void fixture_c_config(const struct fixture_c_run *r, char *out, si
                         "\"num_attention_heads\":3,\"vocab_size\":512},",
                         r->width, width);
     used += snprintf(out + used, size - (size_t)used,
-                     "\"train\":{\"lr\":0.004,\"warmup_steps\":0,\"warmup_ratio\":0.02},\"moe\":{");
+                     "\"train\":{\"lr\":%.17g,\"warmup_steps\":0,\"warmup_ratio\":0.02},\"moe\":{",
+                     r->rate > 0 ? r->rate : 0.004);
     if (r->dense) {
         snprintf(out + used, size - (size_t)used, "\"layers\":[]}}");
         return;
@@ -129,7 +131,7 @@ out:
 static inline moe_status fixture_c_write(const struct fixture_c_run *r, moe_err *err) {
     moe_status status = MOE_OK;
     struct run_writer *w = NULL;
-    char path[1024], name[128], config[1024];
+    char path[1024], name[192], config[1024];
     fixture_c_name(r, name, sizeof name);
     fixture_c_config(r, config, sizeof config);
     snprintf(path, sizeof path, "%s/slicing/%s.%s.s%llu.h5", r->root, name, slicing_protocols[r->protocol],
@@ -177,6 +179,13 @@ static inline moe_status fixture_c_write_suite(const char *root, int32_t seeds, 
         r.dense = true;
         moe_try(fixture_c_write(&r, err));
         r.tokens_per_step = 4000;
+        moe_try(fixture_c_write(&r, err));
+        r.tokens_per_step = 1000;
+        r.rate = 0.0004;
+        moe_try(fixture_c_write(&r, err));
+        r.dense = false;
+        r.g = 0.25;
+        r.s = 4;
         moe_try(fixture_c_write(&r, err));
         for (int32_t j = 0; j < 5 * 3; j++) {
             r = usual;

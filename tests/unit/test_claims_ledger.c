@@ -143,6 +143,30 @@ static void test_expansion(void **state) {
     ledger_close(ledger);
 }
 
+/* Names of runs stay as they are in what is computed; people read 1/8. */
+static void test_spelling(void **state) {
+    (void)state;
+    struct ledger *ledger = NULL;
+    moe_err err = {0};
+    assert_int_equal(
+        open_text(HEAD "[[claim]]\nid = \"A-01-x\"\neach = [\"1_8\", \"e1_cf_1_0\"]\nplace = \"p\"\n"
+                       "statement = \"g = {each}.\"\nkind = \"arithmetic\"\n"
+                       "[claim.runs]\nquantity = [\"a@\\\"g={each},{}\\\"\"]\nevery = [\"s=1_2-1_4,t=3\"]\n"
+                       "says = \"{each}: {}\"\nabove = \"0\"\n",
+                  &ledger, &err),
+        MOE_OK);
+    const struct claim *first = &ledger->claims[0];
+    char *quantity = claim_test_quantity(&first->runs, 0), *says = claim_test_says(&first->runs, 0);
+    assert_string_equal(first->id, "A-01-x.1_8");
+    assert_string_equal(first->statement, "g = 1/8.");
+    assert_string_equal(quantity, "a@\"g=1_8,s=1_2-1_4,t=3\"");
+    assert_string_equal(says, "1/8: s = 1/2-1/4, t = 3");
+    assert_string_equal(ledger->claims[1].statement, "g = e1_cf_1_0.");
+    free(quantity);
+    free(says);
+    ledger_close(ledger);
+}
+
 /* The project's own ledgers can be read, and say what they must of every claim. */
 static void test_committed(void **state) {
     static const char *const sources[] = {"A", "B", "C", "D"};
@@ -178,9 +202,9 @@ static int remove_root(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mistakes),  cmocka_unit_test(test_no_ledger),
-        cmocka_unit_test(test_expansion), cmocka_unit_test(test_presumptions),
-        cmocka_unit_test(test_committed),
+        cmocka_unit_test(test_mistakes),     cmocka_unit_test(test_no_ledger),
+        cmocka_unit_test(test_expansion),    cmocka_unit_test(test_spelling),
+        cmocka_unit_test(test_presumptions), cmocka_unit_test(test_committed),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);
 }

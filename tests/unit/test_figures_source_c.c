@@ -10,6 +10,7 @@
 
 #include <unistd.h>
 
+#include "analysis/domain_losses.h"
 #include "analysis/figures/source_c.h"
 #include "analysis/measures.h"
 #include "analysis/optimum.h"
@@ -61,7 +62,7 @@ static void test_runs_are_placed_by_configuration(void **state) {
     double *values = NULL;
     int32_t count = 0;
     ok(slicing_open(report, &grid, NULL));
-    assert_int_equal(grid.n, 4 * (2 + 15 + 18 + 2));
+    assert_int_equal(grid.n, 4 * (2 + 2 + 15 + 18 + 2));
     const struct slicing_choice usual = slicing_usual(&grid, 1, 48);
     ok(slicing_values(&grid, &usual, AXIS_GRANULARITY, &values, &count, NULL));
     assert_int_equal(count, 5);
@@ -185,13 +186,34 @@ static void test_tables(void **state) {
     }
 }
 
+/* The whole and the questions are left out: one domain of text is there. */
+static void test_domain_losses(void **state) {
+    (void)state;
+    struct slicing_grid grid;
+    double *losses = NULL, whole = 0.0;
+    int32_t count = 0;
+    ok(slicing_open(report, &grid, NULL));
+    ok(domain_losses(report->runs, grid.runs[0].file, &losses, &count, NULL));
+    ok(slicing_number_of(&grid, &grid.runs[0], NUMBER_EVAL_CE, NULL, &whole, NULL));
+    assert_int_equal(count, 1);
+    near(losses[0], whole + 0.5, 1e-12);
+    free(losses);
+    slicing_close(&grid);
+}
+
+/* Pages of domains that no run was evaluated on are left out: seven of the eight. */
 static void test_every_figure(void **state) {
     (void)state;
+    int32_t left_out = 0;
     for (int32_t i = 0; i < source_c_figure_count; i++) {
         const struct figure *figure = &source_c_figures[i];
         unsigned char *data = NULL;
         size_t size = 0;
         moe_err err = {0};
+        if (!run_list_concerns(report->runs, figure->need)) {
+            left_out++;
+            continue;
+        }
         print_message("%s\n", figure->id);
         if (strcmp(figure->id, "c-schematic") != 0 && strcmp(figure->id, "c-grid") != 0)
             check_figure(report, figure, i == 1);
@@ -199,6 +221,7 @@ static void test_every_figure(void **state) {
         assert_true(size > 1000);
         free(data);
     }
+    assert_int_equal(left_out, C_DOMAINS - 1);
 }
 
 int main(void) {
@@ -208,6 +231,7 @@ int main(void) {
         cmocka_unit_test(test_optimum_of_the_runs),
         cmocka_unit_test(test_fractions),
         cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_domain_losses),
         cmocka_unit_test(test_every_figure),
     };
     return cmocka_run_group_tests(tests, write_runs, remove_runs);

@@ -201,14 +201,14 @@ static void test_groups_and_needs(void **state) {
 
     static const char *const experiments[] = {"dense", "top2", "strong_reg"};
     static const char *const protocols[] = {"as-published", "corrected"};
-    const struct run_need need = {"moe-vs-dense", experiments, 3, protocols, 2, NULL};
+    const struct run_need need = {"moe-vs-dense", experiments, 3, protocols, 2, NULL, NULL};
     moe_err err = {0};
     assert_int_equal(run_list_require(list, &need, "figure x", &err), MOE_ENOTFOUND);
     assert_non_null(strstr(err.message, "figure x"));
     assert_non_null(strstr(err.message,
                            "dense corrected, top2 corrected, strong_reg as-published, strong_reg corrected"));
     assert_null(strstr(err.message, "dense as-published"));
-    const struct run_need there = {"moe-vs-dense", experiments, 2, protocols, 1, NULL};
+    const struct run_need there = {"moe-vs-dense", experiments, 2, protocols, 1, NULL, NULL};
     ok(run_list_require(list, &there, "figure x", &err));
     run_list_close(list);
 }
