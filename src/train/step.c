@@ -215,62 +215,105 @@ static const char *first_bad_parameter(const struct session *s) {
     return "the logits (every parameter is finite: the activations overflowed)";
 }
 
-moe_status session_step(struct session *s, moe_err *err) {
-    moe_status status = MOE_OK;
-    const struct experiment *e = s->e;
-    const double start = clock_seconds();
-    const int64_t step = s->progress.step + 1, first = s->progress.epoch_step * e->train.batch_size;
-    const int64_t left = s->corpus.data->train.sequences - first;
-    const int64_t count = left < e->train.batch_size ? left : e->train.batch_size;
-    const bool sparse = learner_layers(&s->learner) > 0;
-    const bool routing = sparse && e->train.routing_steps > 0 && step % e->train.routing_steps == 0;
+/* A step on its way: what it is made from, what came out, and when. */
+struct step {
+    int64_t number, first, count; /* first of its sequences in the epoch's order, and how many */
+    bool sparse, routing;         /* the model routes; the step leaves rows of routing */
     struct learner_loss loss;
-    struct gradient_norms norms = {.expert = sparse ? s->expert_grad_norm : NULL};
-    double data_seconds = 0;
+    struct gradient_norms norms;
+    double lr;
+    double start, data_seconds, optimizer_start, optimizer_end;
+};
+
+/* Chooses the sequences; the first step of an epoch puts them in order. */
+static struct step begin_step(struct session *s) {
+    const struct experiment *e = s->e;
+    const int64_t number = s->progress.step + 1, first = s->progress.epoch_step * e->train.batch_size;
+    const int64_t left = s->corpus.data->train.sequences - first;
+    struct step step = {.number = number,
+                        .first = first,
+                        .count = left < e->train.batch_size ? left : e->train.batch_size,
+                        .sparse = learner_layers(&s->learner) > 0,
+                        .start = clock_seconds()};
+    step.routing = step.sparse && e->train.routing_steps > 0 && number % e->train.routing_steps == 0;
+    step.norms.expert = step.sparse ? s->expert_grad_norm : NULL;
     if (s->shuffled_epoch != s->progress.epoch) {
         dataset_shuffle(s->order, s->corpus.data->train.sequences, experiment_random_seed(e),
                         (uint32_t)s->progress.epoch);
         s->shuffled_epoch = s->progress.epoch;
-        data_seconds = clock_seconds() - start;
+        step.data_seconds = clock_seconds() - step.start;
     }
-    set_routing_controls(s, step, routing);
-    moe_try(run_micro_batches(s, step, first, count, &loss, &data_seconds, err));
+    return step;
+}
+
+static moe_status find_gradients(struct session *s, struct step *step, moe_err *err) {
+    moe_status status = MOE_OK;
+    set_routing_controls(s, step->number, step->routing);
+    moe_try(
+        run_micro_batches(s, step->number, step->first, step->count, &step->loss, &step->data_seconds, err));
     moe_check(
-        isfinite(loss.smoothed) && isfinite(loss.aux), err, MOE_ENUMERIC,
+        isfinite(step->loss.smoothed) && isfinite(step->loss.aux), err, MOE_ENUMERIC,
         "step %lld: the loss is not finite; first tensor that is not: %s. Lower train.lr or set train.clip",
-        (long long)step, first_bad_parameter(s));
-    const double before_optimizer = clock_seconds();
-    const double lr = schedule_lr(&e->train, step, s->total_steps);
-    moe_try(optimizer_norms(&s->optimizer, step, &norms, err));
-    optimizer_step(&s->optimizer, step, lr, norms.total);
+        (long long)step->number, first_bad_parameter(s));
+out:
+    return status;
+}
+
+static moe_status move_parameters(struct session *s, struct step *step, moe_err *err) {
+    moe_status status = MOE_OK;
+    step->optimizer_start = clock_seconds();
+    step->lr = schedule_lr(&s->e->train, step->number, s->total_steps);
+    moe_try(optimizer_norms(&s->optimizer, step->number, &step->norms, err));
+    optimizer_step(&s->optimizer, step->number, step->lr, step->norms.total);
     moe_try(s->dev->ops->synchronize(s->dev, err));
-    const double after_optimizer = clock_seconds();
-    const int64_t tokens = count * e->data.sequence_length;
-    s->progress.step = step;
+    step->optimizer_end = clock_seconds();
+out:
+    return status;
+}
+
+/* What follows from a step besides the parameters: progress, the selection bias, a classifier's course. */
+static void take_account(struct session *s, const struct step *step) {
+    const struct experiment *e = s->e;
+    s->progress.step = step->number;
     s->progress.epoch_step++;
-    s->progress.tokens += tokens;
+    s->progress.tokens += step->count * e->data.sequence_length;
     count_updates(s);
     if (e->moe.num_layers > 0 && e->moe.lb_gamma > 0) update_bias(s);
-    if (experiment_is_classifier(e)) {
-        follow_course(&s->progress.course, &loss);
-        if (sparse) update_balance(s);
-    }
-    moe_try(record_step(s, &loss, &norms, lr, routing, err));
+    if (!experiment_is_classifier(e)) return;
+    follow_course(&s->progress.course, &step->loss);
+    if (step->sparse) update_balance(s);
+}
+
+/* Commits what the step leaves, its times among it. */
+static moe_status commit_step(struct session *s, const struct step *step, moe_err *err) {
+    moe_status status = MOE_OK;
     const double end = clock_seconds();
     const struct run_timing_row timing = {
-        .step = step,
-        .forward = loss.forward_seconds,
-        .backward = loss.backward_seconds,
-        .optimizer = after_optimizer - before_optimizer,
-        .data = data_seconds,
-        .statistics = end - after_optimizer,
-        .step_seconds = end - start,
-        .tokens_per_second = (double)tokens / (end - start),
+        .step = step->number,
+        .forward = step->loss.forward_seconds,
+        .backward = step->loss.backward_seconds,
+        .optimizer = step->optimizer_end - step->optimizer_start,
+        .data = step->data_seconds,
+        .statistics = end - step->optimizer_end,
+        .step_seconds = end - step->start,
+        .tokens_per_second = (double)(step->count * s->e->data.sequence_length) / (end - step->start),
     };
     if (has_row(s)) moe_try(run_writer_timing(s->writer, &timing, err));
     moe_try(run_writer_commit(s->writer, err));
-    s->progress.epoch_train_seconds += clock_seconds() - start;
+    s->progress.epoch_train_seconds += clock_seconds() - step->start;
     update_speed(s, timing.tokens_per_second);
+out:
+    return status;
+}
+
+moe_status session_step(struct session *s, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct step step = begin_step(s);
+    moe_try(find_gradients(s, &step, err));
+    moe_try(move_parameters(s, &step, err));
+    take_account(s, &step);
+    moe_try(record_step(s, &step.loss, &step.norms, step.lr, step.routing, err));
+    moe_try(commit_step(s, &step, err));
 out:
     return status;
 }
