@@ -38,6 +38,41 @@ moe_status cli_parse(const struct argp *argp, int argc, char **argv, void *input
     return status;
 }
 
+/* ---- --device and --data-dir */
+
+enum { KEY_DEVICE = 'd', KEY_DATA_DIR = 768 }; /* beyond the keys of the commands themselves */
+
+static const struct argp_option place_options[] = {
+    {"device", KEY_DEVICE, "NAME", 0, "cpu, cuda, cuda:fp32, or reference: the slow oracle (default: cpu)",
+     0},
+    {"data-dir", KEY_DATA_DIR, "DIR", 0,
+     "where data sets and tokenizers lie (default: $MOE_DATA_DIR, else data)", 0},
+    {0},
+};
+
+static error_t parse_place(int key, char *arg, struct argp_state *state) {
+    struct cli_place *place = state->input;
+    switch (key) {
+    case KEY_DEVICE:
+        place->device = arg;
+        return 0;
+    case KEY_DATA_DIR:
+        place->data_dir = arg;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp cli_place_argp = {place_options, parse_place, NULL, NULL, NULL, NULL, NULL};
+
+struct cli_place cli_place_default(void) {
+    const char *data_dir = getenv("MOE_DATA_DIR");
+    return (struct cli_place){.device = "cpu", .data_dir = data_dir != NULL ? data_dir : "data"};
+}
+
+/* ---- numbers */
+
 moe_status cli_integer(const char *option, const char *text, long long least, long long most, long long *out,
                        moe_err *err) {
     moe_status status = MOE_OK;

@@ -25,6 +25,16 @@ void cli_catch_signals(void);
 /* argp_parse with "moe NAME" as the program's name; MOE_EUSAGE (argp has printed why) or exits for --help. */
 moe_status cli_parse(const struct argp *argp, int argc, char **argv, void *input, moe_err *err);
 
+/* Where a command computes and finds its data: --device and --data-dir, which commands take as a child of
+ * their own argp. Its input is a struct cli_place. */
+struct cli_place {
+    const char *device, *data_dir;
+};
+extern const struct argp cli_place_argp;
+
+/* "cpu"; $MOE_DATA_DIR, else "data". */
+struct cli_place cli_place_default(void);
+
 /* Numbers of options; failures name the option. */
 moe_status cli_integer(const char *option, const char *text, long long least, long long most, long long *out,
                        moe_err *err);

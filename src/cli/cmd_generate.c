@@ -19,20 +19,14 @@ struct generate_arguments {
     const char *models[MAX_MODELS];
     int32_t model_count;
     struct generate_options generate;
+    struct cli_place place;
     long long tokens, top_k, seed, threads;
     bool plain;
     moe_err *err;
 };
 
-enum {
-    KEY_PROMPT = 'p',
-    KEY_TOKENS = 'n',
-    KEY_TEMPERATURE = 't',
-    KEY_SEED = 's',
-    KEY_DEVICE = 'd',
-    KEY_THREADS = 'j'
-};
-enum { KEY_TOP_K = 256, KEY_TOP_P, KEY_DATA_DIR, KEY_NO_STOP, KEY_PLAIN };
+enum { KEY_PROMPT = 'p', KEY_TOKENS = 'n', KEY_TEMPERATURE = 't', KEY_SEED = 's', KEY_THREADS = 'j' };
+enum { KEY_TOP_K = 256, KEY_TOP_P, KEY_NO_STOP, KEY_PLAIN };
 
 static const struct argp_option options[] = {
     {"prompt", KEY_PROMPT, "TEXT", 0, "what the text begins with (default: whatever begins a text)", 0},
@@ -45,27 +39,19 @@ static const struct argp_option options[] = {
     {"seed", KEY_SEED, "N", 0, "of the draws: another seed, another text (default: 1)", 0},
     {"no-stop", KEY_NO_STOP, NULL, 0, "go on behind the end of a text", 0},
     {"plain", KEY_PLAIN, NULL, 0, "texts of several models one below the other", 0},
-    {"device", KEY_DEVICE, "NAME", 0, "cpu, cuda, cuda:fp32, or reference: the slow oracle (default: cpu)",
-     0},
     {"threads", KEY_THREADS, "N", 0,
      "CPU threads (default: as many as are worth it); any number gives the same text", 0},
-    {"data-dir", KEY_DATA_DIR, "DIR", 0,
-     "where tokenizers lie, and texts that vocabularies are learned from (default: $MOE_DATA_DIR, else data)",
-     0},
     {0},
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     struct generate_arguments *a = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &a->place;
+        return 0;
     case KEY_PROMPT:
         a->generate.prompt = arg;
-        return 0;
-    case KEY_DEVICE:
-        a->generate.device = arg;
-        return 0;
-    case KEY_DATA_DIR:
-        a->generate.data_dir = arg;
         return 0;
     case KEY_NO_STOP:
         a->generate.no_stop = true;
@@ -279,17 +265,16 @@ out:
 
 moe_status cmd_generate(int argc, char **argv, moe_err *err) {
     moe_status status = MOE_OK;
-    const char *env_data = getenv("MOE_DATA_DIR");
     struct generate_arguments a = {
-        .generate = {.device = "cpu",
-                     .data_dir = env_data != NULL ? env_data : "data",
-                     .suites_dir = cli_suites_dir(),
+        .place = cli_place_default(),
+        .generate = {.suites_dir = cli_suites_dir(),
                      .prompt = "",
                      .sampler = {.temperature = 1, .top_p = 0.9}},
         .tokens = 256,
         .seed = 1,
         .err = err,
     };
+    const struct argp_child children[] = {{&cli_place_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {
         options,
         parse,
@@ -298,10 +283,12 @@ moe_status cmd_generate(int argc, char **argv, moe_err *err) {
         "MODEL is a model file (MODEL.safetensors, of `moe train --keep-model` or `moe import`) or the "
         "checkpoint of a run that is not complete (RUN.h5.ckpt). Texts of several models stand side by side "
         "where the terminal is wide enough.",
-        NULL,
+        children,
         NULL,
         NULL};
     moe_try(cli_parse(&argp, argc, argv, &a, err));
+    a.generate.device = a.place.device;
+    a.generate.data_dir = a.place.data_dir;
     a.generate.tokens = a.tokens;
     a.generate.threads = (int)a.threads;
     a.generate.sampler.top_k = (int32_t)a.top_k;

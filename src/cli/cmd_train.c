@@ -12,7 +12,8 @@
 
 struct train_arguments {
     char target[256]; /* SUITE/EXPERIMENT */
-    const char *protocol, *tier, *device, *data_dir, *out, *runs_dir;
+    const char *protocol, *tier, *out, *runs_dir;
+    struct cli_place place;
     long long seed, threads, progress_fd;
     const char *sets[MAX_SETS];
     int set_count;
@@ -20,24 +21,14 @@ struct train_arguments {
     bool keep_model;
 };
 
-enum {
-    KEY_PROTOCOL = 'p',
-    KEY_TIER = 't',
-    KEY_SEED = 's',
-    KEY_THREADS = 'j',
-    KEY_DEVICE = 'd',
-    KEY_OUT = 'o'
-};
-enum { KEY_DATA_DIR = 256, KEY_SET, KEY_RUNS_DIR, KEY_PROGRESS_FD, KEY_KEEP_MODEL };
+enum { KEY_PROTOCOL = 'p', KEY_TIER = 't', KEY_SEED = 's', KEY_THREADS = 'j', KEY_OUT = 'o' };
+enum { KEY_SET = 256, KEY_RUNS_DIR, KEY_PROGRESS_FD, KEY_KEEP_MODEL };
 
 static const struct argp_option options[] = {
     {"protocol", KEY_PROTOCOL, "NAME", 0, "as-published or corrected (default: corrected)", 0},
     {"tier", KEY_TIER, "NAME", 0, "smoke, desk, gpu or full (default: smoke)", 0},
     {"seed", KEY_SEED, "N", 0, "seed of parameters, order and dropout (default: 1)", 0},
     {"threads", KEY_THREADS, "N", 0, "CPU threads (default: all cores); any number gives the same bits", 0},
-    {"device", KEY_DEVICE, "NAME", 0, "cpu, cuda, cuda:fp32, or reference: the slow oracle (default: cpu)",
-     0},
-    {"data-dir", KEY_DATA_DIR, "DIR", 0, "where data sets lie (default: $MOE_DATA_DIR, else data)", 0},
     {"set", KEY_SET, "KEY=VALUE", 0, "override one configuration key; may be repeated", 0},
     {"out", KEY_OUT, "FILE", 0, "the run file (default: RUNS/TIER/SUITE/EXPERIMENT.PROTOCOL.sSEED.h5)", 0},
     {"keep-model", KEY_KEEP_MODEL, NULL, 0,
@@ -50,17 +41,14 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state) {
     struct train_arguments *a = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &a->place;
+        return 0;
     case KEY_PROTOCOL:
         a->protocol = arg;
         return 0;
     case KEY_TIER:
         a->tier = arg;
-        return 0;
-    case KEY_DEVICE:
-        a->device = arg;
-        return 0;
-    case KEY_DATA_DIR:
-        a->data_dir = arg;
         return 0;
     case KEY_OUT:
         a->out = arg;
@@ -136,24 +124,23 @@ moe_status cmd_train(int argc, char **argv, moe_err *err) {
     struct trainer_result result;
     char swept[LR_SWEEP_NAME_MAX];
     double rate;
-    const char *env_data = getenv("MOE_DATA_DIR");
     struct train_arguments a = {
         .protocol = "corrected",
         .tier = "smoke",
-        .device = "cpu",
-        .data_dir = env_data != NULL ? env_data : "data",
+        .place = cli_place_default(),
         .runs_dir = "runs",
         .seed = 1,
         .progress_fd = -1,
         .err = err,
     };
+    const struct argp_child children[] = {{&cli_place_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {
         options,
         parse,
         "SUITE/EXPERIMENT",
         "Trains one experiment into one run file. An interrupted run goes on where it stood; a complete "
         "one is not repeated.",
-        NULL,
+        children,
         NULL,
         NULL};
     moe_try(cli_parse(&argp, argc, argv, &a, err));
@@ -164,9 +151,9 @@ moe_status cmd_train(int argc, char **argv, moe_err *err) {
     moe_try(progress_line_begin(&line, e, (int)a.progress_fd, err));
     const struct trainer_options trainer = {
         .path = path,
-        .data_dir = a.data_dir,
+        .data_dir = a.place.data_dir,
         .suites_dir = cli_suites_dir(),
-        .device = a.device,
+        .device = a.place.device,
         .threads = (int)a.threads,
         .portable = cli_is_portable(),
         .keep_model = a.keep_model,

@@ -9,16 +9,7 @@
 
 enum { KEY_TIER = 't', KEY_SEEDS = 's', KEY_JOBS = 'J', KEY_THREADS = 'j' };
 /* beyond those of the commands themselves */
-enum {
-    KEY_FIRST_SEED = 512,
-    KEY_PLAN,
-    KEY_DRY_RUN,
-    KEY_SET,
-    KEY_RUNS_DIR,
-    KEY_DATA_DIR,
-    KEY_DEVICE,
-    KEY_MEMORY
-};
+enum { KEY_FIRST_SEED = 512, KEY_PLAN, KEY_DRY_RUN, KEY_SET, KEY_RUNS_DIR, KEY_MEMORY };
 
 static const struct argp_option options[] = {
     {"tier", KEY_TIER, "NAME", 0, "smoke, desk, gpu or full (default: smoke)", 0},
@@ -31,9 +22,7 @@ static const struct argp_option options[] = {
      0},
     {"dry-run", KEY_DRY_RUN, NULL, 0, "say what would be trained, in which order; train nothing", 0},
     {"plan", KEY_PLAN, NULL, 0, "print each run's parameters, FLOPs, memory and time; train nothing", 0},
-    {"data-dir", KEY_DATA_DIR, "DIR", 0, "where data sets lie (default: $MOE_DATA_DIR, else data)", 0},
     {"runs-dir", KEY_RUNS_DIR, "DIR", 0, "where runs go (default: runs)", 0},
-    {"device", KEY_DEVICE, "NAME", 0, "cpu (default), cuda or cuda:fp32", 0},
     {"set", KEY_SET, "KEY=VALUE", 0, "override one configuration key in every run; may be repeated", 0},
     {0},
 };
@@ -57,17 +46,14 @@ out:
 static error_t parse(int key, char *arg, struct argp_state *state) {
     struct suite_command *c = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &c->place;
+        return 0;
     case KEY_TIER:
         c->request.tier = arg;
         return 0;
     case KEY_RUNS_DIR:
         c->request.runs_dir = arg;
-        return 0;
-    case KEY_DATA_DIR:
-        c->data_dir = arg;
-        return 0;
-    case KEY_DEVICE:
-        c->device = arg;
         return 0;
     case KEY_PLAN:
         c->plan_only = true;
@@ -95,15 +81,14 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     }
 }
 
-const struct argp suite_command_argp = {options, parse, NULL, NULL, NULL, NULL, NULL};
+static const struct argp_child children[] = {{&cli_place_argp, 0, NULL, 0}, {0}};
+const struct argp suite_command_argp = {options, parse, NULL, NULL, children, NULL, NULL};
 
 struct suite_command suite_command_defaults(moe_err *err) {
-    const char *env_data = getenv("MOE_DATA_DIR");
     return (struct suite_command){
         .request =
             {.suites_dir = cli_suites_dir(), .tier = "smoke", .runs_dir = "runs", .shard = 1, .shards = 1},
-        .device = "cpu",
-        .data_dir = env_data != NULL ? env_data : "data",
+        .place = cli_place_default(),
         .first_seed = 1,
         .err = err,
     };
@@ -188,8 +173,8 @@ static struct suite_options options_of(const struct suite_command *command) {
         .program = "/proc/self/exe",
         .portable = cli_is_portable(),
         .keep_models = command->keep_models,
-        .data_dir = command->data_dir,
-        .device = command->device,
+        .data_dir = command->place.data_dir,
+        .device = command->place.device,
         .sets = command->sets,
         .set_count = command->request.set_count,
         .stop = &cli_stop,

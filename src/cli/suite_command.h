@@ -10,7 +10,7 @@
 struct suite_command {
     struct plan_request request;
     const char *sets[SUITE_MAX_SETS];
-    const char *device, *data_dir;
+    struct cli_place place;
     long long seeds, first_seed, jobs, threads;
     int64_t memory; /* bytes; 0: the machine's */
     bool plan_only, dry_run;
