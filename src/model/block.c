@@ -61,7 +61,7 @@ static struct moe_settings moe_settings_of(const struct model_config *model, con
 /* Experts of one group; the first one also has what every token uses. */
 static void set_group(struct moe_settings *set, const struct moe_config *moe, int32_t group, uint32_t site,
                       int32_t moe_layer) {
-    const double scale = moe->routed_scaling_factor > 0 ? moe->routed_scaling_factor : 1.0;
+    const double scale = moe->routed_scaling_factor;
     set->experts = group == 0 ? moe->num_experts : moe->num_experts_2;
     set->top_k = group == 0 ? moe->num_active_experts : moe->num_active_experts_2;
     set->intermediate = group == 0 ? moe->intermediate_size : moe->intermediate_size_2;
@@ -94,6 +94,8 @@ static moe_status declare_experts(struct block *b, struct params *params, int32_
               "moe.num_shared_experts = %d of moe.intermediate_size = %d are too wide together: at most %d "
               "hidden units",
               moe->num_shared_experts, moe->intermediate_size, INT32_MAX / 2);
+    moe_check(moe->routed_scaling_factor > 0, err, MOE_EARG, "moe.routed_scaling_factor = %g: expected > 0",
+              moe->routed_scaling_factor);
     b->groups = moe_config_groups(moe);
     for (int32_t g = 0; g < b->groups; g++) {
         struct moe_settings settings = moe_settings_of(model, moe);

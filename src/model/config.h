@@ -52,8 +52,7 @@ struct moe_config {
     bool renormalize;      /* combine weights sum to 1 over the chosen experts */
     bool renormalize_top1; /* apply that also when K = 1 (source D as published) */
     double renormalize_eps;
-    double routed_scaling_factor; /* multiplies the combine weights of routed experts (DeepSeek-V3); 0 is
-                                     taken as 1 */
+    double routed_scaling_factor; /* > 0; multiplies the combine weights of routed experts (DeepSeek-V3) */
     double temperature_start, temperature_end; /* router temperature, linear per epoch */
     int32_t temperature_epochs;                /* 0 = temperature_start throughout */
     double lb_coeff; /* alpha * E * sum f_e P_e (Switch, Fedus et al. 2021); f over K slots */

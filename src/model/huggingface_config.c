@@ -33,10 +33,6 @@ static bool weights_renormalise(const struct moe_config *moe) {
     return moe->renormalize && (moe->num_active_experts > 1 || moe->renormalize_top1);
 }
 
-static double scaling_factor(const struct moe_config *moe) {
-    return moe->routed_scaling_factor > 0 ? moe->routed_scaling_factor : 1.0;
-}
-
 static bool has_selection_bias(const struct weights *w) {
     const size_t cells = (size_t)w->moe.num_layers * (size_t)w->moe.num_experts;
     bool any = false;
@@ -102,9 +98,9 @@ static moe_status check_moe(const struct weights *w, moe_err *err) {
     refuse_if(weights_renormalise(moe) && moe->renormalize_eps > LARGEST_EPS,
               "moe.renormalize_eps = %g; its classes divide by the sum alone, which is the same up to %g",
               moe->renormalize_eps, LARGEST_EPS);
-    refuse_if(moe->router == CONFIG_ROUTER_SOFTMAX && scaling_factor(moe) != 1.0,
+    refuse_if(moe->router == CONFIG_ROUTER_SOFTMAX && moe->routed_scaling_factor != 1.0,
               "moe.routed_scaling_factor = %g with moe.router = softmax; Mixtral and Qwen2Moe have 1",
-              scaling_factor(moe));
+              moe->routed_scaling_factor);
     refuse_if(moe->router == CONFIG_ROUTER_SOFTMAX && has_selection_bias(w),
               "moe.router = softmax with a selection bias learned by moe.lb_gamma; its one class with such a "
               "bias and this attention (Glm4Moe) has a sigmoid router");
@@ -245,7 +241,7 @@ static void put_moe(struct writer *out, enum huggingface_class kind, const struc
         put(out, "first_k_dense_replace", json_integer(w->model.num_hidden_layers - moe->num_layers));
         put(out, "n_group", json_integer(1));
         put(out, "topk_group", json_integer(1));
-        put(out, "routed_scaling_factor", json_real(scaling_factor(moe)));
+        put(out, "routed_scaling_factor", json_real(moe->routed_scaling_factor));
         put(out, "use_qk_norm", json_false());
         put(out, "partial_rotary_factor", json_real(1.0)); /* before release 5 */
         put(out, "num_nextn_predict_layers", json_integer(0));

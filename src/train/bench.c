@@ -69,6 +69,7 @@ static struct experiment experiment_of(const struct variant *v) {
                 .num_active_experts = v->top_k,
                 .intermediate_size = v->intermediate,
                 .renormalize = v->top_k > 1,
+                .routed_scaling_factor = 1,
                 .lb_coeff = 0.01,
                 .temperature_start = 1,
                 .expert_lr_scale = 1},

@@ -90,7 +90,7 @@ static void read_moe(struct fixture *f) {
     moe->lb_coeff = number(f, "lb_coeff");
     moe->lb_scope = is(f, "lb_scope", "pooled", "per_layer") ? LB_POOLED : LB_PER_LAYER;
     moe->z_coeff = number(f, "router_z_coeff");
-    moe->expert_lr_scale = 1;
+    moe->expert_lr_scale = moe->routed_scaling_factor = 1;
     moe->num_experts_2 = integer_or_0(f, "num_experts_2");
     moe->num_active_experts_2 = integer_or_0(f, "num_active_experts_2");
     moe->intermediate_size_2 = integer_or_0(f, "intermediate_size_2");

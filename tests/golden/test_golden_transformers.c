@@ -72,7 +72,7 @@ static void read_moe(struct fixture *f) {
     moe->renormalize_top1 = true;
     moe->temperature_start = moe->temperature_end = 1;
     moe->lb_scope = LB_POOLED;
-    moe->expert_lr_scale = 1;
+    moe->expert_lr_scale = moe->routed_scaling_factor = 1;
     /* f_e there is the share of tokens that chose e, which adds up to K; here the share of slots, up to 1. */
     if (json_object_get(f->config, "router_aux_loss_coef") != NULL)
         moe->lb_coeff = number(f->config, "router_aux_loss_coef") * moe->num_active_experts;

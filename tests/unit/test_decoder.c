@@ -37,6 +37,7 @@ static struct moe_config moe_in_layer_1(int32_t experts, int32_t top_k) {
                                .num_experts = experts,
                                .num_active_experts = top_k,
                                .intermediate_size = FFN,
+                               .routed_scaling_factor = 1,
                                .temperature_start = 1,
                                .expert_lr_scale = 1};
 }
@@ -126,6 +127,7 @@ static void published_sizes_come_out_exactly(void **state) {
                              .num_experts = 8,
                              .num_active_experts = 1,
                              .intermediate_size = 1024,
+                             .routed_scaling_factor = 1,
                              .temperature_start = 1};
     const struct moe_config dense = {.num_layers = 0};
     struct decoder_counts counts;

@@ -128,6 +128,7 @@ static void subject_open(struct subject *s, const char *device, int threads, con
                                            .max_seq = SEQ,
                                            .max_width = 256};
     const struct decoder_limits limits = {.max_batch = 1, .max_seq = max_seq};
+    moe.routed_scaling_factor = 1;
     model.vocab_size = VOCAB, model.hidden_size = 24, model.intermediate_size = 40;
     model.num_hidden_layers = 3, model.max_position_embeddings = SEQ;
     model.norm_eps = 1e-5, model.rope_theta = 1e4, model.init = INIT_NORMAL, model.init_std = 0.3;

@@ -44,6 +44,7 @@ static struct moe_config every_layer(int32_t experts, int32_t top_k, int32_t wid
                                .num_experts = experts,
                                .num_active_experts = top_k,
                                .intermediate_size = width,
+                               .routed_scaling_factor = 1,
                                .temperature_start = 1,
                                .expert_lr_scale = 1};
 }
