@@ -141,13 +141,16 @@ static void published_sizes_come_out_exactly(void **state) {
     const int64_t parts = counts.embedding + counts.attention + counts.ffn + counts.experts +
                           counts.shared_experts + counts.router + counts.norm + counts.head;
     assert_int_equal(parts, counts.total);
-    /* a stated size that differs is refused before anything is trained */
+    /* a stated size that differs is refused before anything is trained, and so is a mixture without weight */
     moe_err err = {0};
     struct decoder *decoder = NULL;
     struct device *dev = NULL;
     const struct device_options options = {.max_rows = 16, .max_vocab = 16, .max_seq = 16, .max_width = 16};
     const struct decoder_limits limits = {.max_batch = 1, .max_seq = 1, .training = false};
     assert_int_equal(device_open("cpu", &options, &dev, &err), MOE_OK);
+    moe.routed_scaling_factor = 0; /* a mixture that says nothing */
+    assert_int_equal(decoder_create(&model, &moe, &limits, dev, &decoder, &err), MOE_EARG);
+    assert_non_null(strstr(err.message, "moe.routed_scaling_factor"));
     model.expected_parameters = 9924609;
     assert_int_equal(decoder_create(&model, &dense, &limits, dev, &decoder, &err), MOE_EMISMATCH);
     assert_non_null(strstr(err.message, "9924608"));
