@@ -161,19 +161,31 @@ void plot_add_span(struct plot *plot, int32_t panel, double low, double high, st
                   &(struct panel_reference){.low = low, .high = high, .pen = {.colour = colour}});
 }
 
-void plot_add_heatmap(struct plot *plot, int32_t panel, int32_t rows, int32_t columns, const double *values,
-                      double low, double high, const char *bar_label) {
+static void add_cells(struct plot *plot, int32_t panel, const struct panel_heatmap *cells) {
     struct panel *p = panel_at(plot, panel);
     struct panel_heatmap *added = plot_take(plot, sizeof *added);
-    if (p == NULL || added == NULL || rows <= 0 || columns <= 0) return;
-    *added = (struct panel_heatmap){
-        .rows = rows,
-        .columns = columns,
-        .values = plot_copy(plot, values, (size_t)rows * (size_t)columns * sizeof *values),
-        .low = low,
-        .high = high,
-        .bar_label = plot_string(plot, bar_label)};
+    if (p == NULL || added == NULL || cells->rows <= 0 || cells->columns <= 0) return;
+    *added = *cells;
+    added->values =
+        plot_copy(plot, cells->values, (size_t)cells->rows * (size_t)cells->columns * sizeof *cells->values);
+    added->bar_label = plot_string(plot, cells->bar_label);
     if (plot->error.status == MOE_OK) p->heatmap = added;
+}
+
+void plot_add_heatmap(struct plot *plot, int32_t panel, int32_t rows, int32_t columns, const double *values,
+                      double low, double high, const char *bar_label) {
+    add_cells(plot, panel,
+              &(struct panel_heatmap){.rows = rows,
+                                      .columns = columns,
+                                      .values = values,
+                                      .low = low,
+                                      .high = high,
+                                      .bar_label = bar_label});
+}
+
+void plot_add_counts(struct plot *plot, int32_t panel, int32_t rows, int32_t columns, const double *values) {
+    add_cells(plot, panel,
+              &(struct panel_heatmap){.rows = rows, .columns = columns, .values = values, .numbers = true});
 }
 
 static void add_legend(struct plot *plot, const struct legend_entry *entry) {

@@ -118,6 +118,9 @@ void plot_add_span(struct plot *plot, int32_t panel, double low, double high, st
 void plot_add_heatmap(struct plot *plot, int32_t panel, int32_t rows, int32_t columns, const double *values,
                       double low, double high, const char *bar_label);
 
+/* Cells with a whole number in each, in the same order; NaN stays white. */
+void plot_add_counts(struct plot *plot, int32_t panel, int32_t rows, int32_t columns, const double *values);
+
 /* An entry of the legend, in the order of the calls: a sample of the pen as the geom draws it. */
 void plot_add_legend(struct plot *plot, const char *label, enum plot_geom geom, const struct plot_pen *pen);
 /* A stripe's entry. */

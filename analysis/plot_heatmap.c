@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdio.h>
 
 #include "analysis/plot_draw.h"
 #include "analysis/style.h"
@@ -50,16 +51,24 @@ static void draw_colour_bar(const struct page *page, const struct panel_heatmap 
                    data->y + 0.5 * data->height, h->bar_label);
 }
 
+static void draw_number(const struct page *page, double value, double x, double y) {
+    char text[32];
+    snprintf(text, sizeof text, "%.0f", value);
+    draw_text(page, FONT_REGULAR, STYLE_LABEL_SIZE, ALIGN_MIDDLE, LEVEL_MIDDLE, STYLE_INK, x, y, text);
+}
+
 void draw_heatmap(const struct page *page, const struct panel_heatmap *h, const struct panel_frame *f) {
     const struct plot_box *d = &f->data;
+    const double edge = h->numbers ? 1.0 : 0.0; /* cells of one colour stand apart */
     for (int32_t r = 0; r < h->rows; r++) {
         for (int32_t c = 0; c < h->columns; c++) {
             const double v = h->values[r * h->columns + c];
+            const double width = d->width / h->columns, height = d->height / h->rows;
             if (isnan(v)) continue;
-            fill_box(page, cell_colour(h, v), snap(page, d->x + d->width * c / h->columns),
-                     snap(page, d->y + d->height * r / h->rows),
-                     snap(page, d->x + d->width * (c + 1) / h->columns),
-                     snap(page, d->y + d->height * (r + 1) / h->rows));
+            fill_box(page, h->numbers ? STYLE_GRID : cell_colour(h, v), snap(page, d->x + width * c) + edge,
+                     snap(page, d->y + height * r) + edge, snap(page, d->x + width * (c + 1)) - edge,
+                     snap(page, d->y + height * (r + 1)) - edge);
+            if (h->numbers) draw_number(page, v, d->x + width * (c + 0.5), d->y + height * (r + 0.5));
         }
     }
     if (h->bar_label != NULL) draw_colour_bar(page, h, d);

@@ -22,6 +22,7 @@ struct panel_heatmap {
     const double *values; /* [rows, columns] */
     double low, high;
     const char *bar_label;
+    bool numbers; /* each cell shows its value instead of its colour */
 };
 
 struct panel {

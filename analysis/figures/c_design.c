@@ -101,8 +101,7 @@ out:
 
 /* Number of runs at each granularity (columns) and sparsity (rows, the largest at the top). */
 static void add_counts(const struct slicing_grid *grid, struct plot *plot, int32_t panel,
-                       const struct slicing_choice *choice, const struct c_list *g, const struct c_list *s,
-                       double most) {
+                       const struct slicing_choice *choice, const struct c_list *g, const struct c_list *s) {
     double cells[C_VALUES * C_VALUES];
     for (int32_t r = 0; r < s->n; r++) {
         for (int32_t c = 0; c < g->n; c++) {
@@ -116,7 +115,7 @@ static void add_counts(const struct slicing_grid *grid, struct plot *plot, int32
             cells[r * g->n + c] = count > 0 ? count : NAN;
         }
     }
-    plot_add_heatmap(plot, panel, s->n, g->n, cells, 0.0, most, "runs");
+    plot_add_counts(plot, panel, s->n, g->n, cells);
 }
 
 moe_status draw_c_grid(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
@@ -146,7 +145,8 @@ moe_status draw_c_grid(struct report *report, int32_t frame, struct plot **out_p
         slicing_fraction(s.items[s.n - 1 - i].a, s_text[i], sizeof s_text[i]);
         s_names[i] = s_text[i];
     }
-    c_note(&grid, "White: not trained. n = s / g experts, of which 1 / g are active.", note, sizeof note);
+    c_note(&grid, "Numbers: seeds; white: not trained. n = s / g experts, of which 1 / g are active.", note,
+           sizeof note);
     moe_try(plot_new(&(struct plot_layout){"Configurations that were trained", note, STYLE_PAGE_WIDTH, 130.0,
                                            (num_rows + 1) / 2, num_rows > 1 ? 2 : 1},
                      &plot, err));
@@ -162,7 +162,7 @@ moe_status draw_c_grid(struct report *report, int32_t frame, struct plot **out_p
         spec.value.names = s_names;
         spec.value.num_names = s.n;
         plot_set_panel(plot, r, &spec);
-        if (g.n > 0) add_counts(&grid, plot, r, &c, &g, &s, 5.0);
+        if (g.n > 0) add_counts(&grid, plot, r, &c, &g, &s);
     }
     *out_plot = plot;
     plot = NULL;

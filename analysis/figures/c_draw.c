@@ -214,10 +214,13 @@ static moe_status draw_panel(struct drawing *d, int32_t row, int32_t column, moe
     const struct sheet_of_chart *s = &d->sheets[has_column_axis(d->figure) ? 0 : column];
     const struct slicing_choice c = panel_choice(d, row, column);
     const int32_t panel = row * d->num_columns + column;
+    struct c_list there = {0};
+    c_collect(&d->grid, &c, s->chart.x, C_NONE, C_NONE, &there);
+    if (there.n == 0 || s->lines.n == 0) return MOE_OK; /* nothing to show: the place stays empty */
     set_panel(d, row, column);
     for (int32_t line = 0; line < s->lines.n; line++)
         moe_try(draw_line(d, panel, s, c, line, err));
-    if (s->x.n > 0) moe_try(draw_dense(d, panel, s, &c, err));
+    moe_try(draw_dense(d, panel, s, &c, err));
 out:
     return status;
 }

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "analysis/figures/source_c.h"
 #include "analysis/optimum.h"
@@ -101,41 +100,43 @@ out:
     return status;
 }
 
-/* Whether a curve can be fitted to any total of a row. */
-static moe_status row_has_curve(const struct slicing_grid *grid, const struct c_chart *chart,
-                                const struct c_row *row, bool *out, moe_err *err) {
+/* What the best total of a row allows. */
+enum richness { ONE_SIZE, SOME_SIZES, A_CURVE };
+
+static moe_status row_richness(const struct slicing_grid *grid, const struct c_chart *chart,
+                               const struct c_row *row, enum richness *out, moe_err *err) {
     moe_status status = MOE_OK;
     struct slicing_choice c = c_choice(grid, row, chart, C_NONE, C_NONE);
     struct c_list totals = {0};
-    *out = false;
+    *out = ONE_SIZE;
     c_collect(grid, &c, AXIS_SPARSITY, C_NONE, C_NONE, &totals);
     c.free &= ~(1u << AXIS_SPARSITY);
-    for (int32_t i = 0; i < totals.n && !*out; i++) {
+    for (int32_t i = 0; i < totals.n; i++) {
         struct total t = {0};
         c.at[AXIS_SPARSITY] = totals.items[i].a;
         moe_try(read_total(grid, &c, &t, err));
-        *out = has_curve(&t);
+        const enum richness this = has_curve(&t) ? A_CURVE : t.places > 1 ? SOME_SIZES : ONE_SIZE;
+        if (this > *out) *out = this;
         total_free(&t);
     }
 out:
     return status;
 }
 
-/* Leaves the rows with a curve; all where there are none. */
+/* Leaves the rows that allow the most. */
 static moe_status choose_rows(const struct slicing_grid *grid, const struct c_chart *chart,
                               struct c_row *rows, int32_t *num_rows, bool *out_curves, moe_err *err) {
     moe_status status = MOE_OK;
-    struct c_row kept[C_ROWS];
+    enum richness each[C_ROWS], most = ONE_SIZE;
     int32_t n = 0;
     for (int32_t r = 0; r < *num_rows; r++) {
-        bool has = false;
-        moe_try(row_has_curve(grid, chart, &rows[r], &has, err));
-        if (has) kept[n++] = rows[r];
+        moe_try(row_richness(grid, chart, &rows[r], &each[r], err));
+        if (each[r] > most) most = each[r];
     }
-    *out_curves = n > 0;
-    if (n == 0) goto out;
-    memcpy(rows, kept, (size_t)n * sizeof kept[0]);
+    for (int32_t r = 0; r < *num_rows; r++)
+        if (each[r] == most) rows[n++] = rows[r];
     *num_rows = n;
+    *out_curves = most == A_CURVE;
 out:
     return status;
 }

@@ -54,7 +54,7 @@ const struct run_need source_c_domain_needs[C_DOMAINS] = {
                                              .num_charts = sizeof patterns / sizeof patterns[0],             \
                                              .column = C_NONE,                                               \
                                              .column_split = C_NONE,                                         \
-                                             .panel_height = 120.0,                                          \
+                                             .panel_height = 150.0,                                          \
                                              .domain = #name};                                               \
         (void)frame;                                                                                         \
         return c_draw(report, &page, out_plot, err);                                                         \
