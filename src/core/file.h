@@ -10,6 +10,9 @@
 moe_status file_read_all(const char *path, size_t max_bytes, unsigned char **out_data, size_t *out_size,
                          moe_err *err);
 
+/* Nothing is fsynced while the environment has MOE_NO_FSYNC, which is for tests: a power cut may then take
+ * what was written. */
+
 /* Replaces path with these bytes: writes PATH.tmp beside it, fsyncs, renames, fsyncs the folder. A crash at
  * any moment leaves the old file or the new one. PATH.tmp is locked while written, so two writers take turns,
  * and a leftover of a killed process is overwritten. MOE_EIO says if the disk is full. */

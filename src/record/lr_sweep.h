@@ -10,6 +10,8 @@
  *   suggested: the rate with the smallest mean result (what source D's sweep looks for);
  *   largest:   the largest rate whose excess over the suggested one, paired by seed, is at most twice the
  *              excess's standard error. It needs two seeds.
+ *
+ * It stands in this room because both programs need it, and no other room is seen by both.
  */
 #ifndef RECORD_LR_SWEEP_H
 #define RECORD_LR_SWEEP_H

@@ -1,6 +1,10 @@
-/* fixture_record.h - what synthetic runs share: rows of routing whose loads alone matter, and their end. */
+/* fixture_record.h - what synthetic runs share: their folder, their file from begin to seal, and rows of
+ * routing whose loads alone matter. */
 #ifndef TEST_FIXTURE_RECORD_H
 #define TEST_FIXTURE_RECORD_H
+
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "record/writer.h"
 
@@ -39,15 +43,38 @@ out:
     return status;
 }
 
-/* Commits and seals a run; *w is NULL after. */
-static inline moe_status fixture_seal(struct run_writer **w, moe_err *err) {
+/* Writes the rows of a run. */
+typedef moe_status fixture_rows(struct run_writer *w, const void *run, moe_err *err);
+
+/* Begins a run, has its rows written, and seals it. Such runs need not survive a power cut, and would wait
+ * for the disk most of the time. */
+static inline moe_status fixture_seal_run(const struct run_begin *begin, fixture_rows *rows, const void *run,
+                                          const char *outcome, moe_err *err) {
     moe_status status = MOE_OK;
-    struct run_writer *sealed = *w;
-    moe_try(run_writer_commit(*w, err));
-    *w = NULL;
-    moe_try(run_writer_seal(sealed, "completed", NULL, 0, NULL, err));
+    struct run_writer *w = NULL;
+    setenv("MOE_NO_FSYNC", "1", 1);
+    moe_try(run_writer_begin(begin, &w, err));
+    moe_try(rows(w, run, err));
+    moe_try(run_writer_commit(w, err));
+    struct run_writer *sealed = w;
+    w = NULL;
+    moe_try(run_writer_seal(sealed, outcome, NULL, 0, NULL, err));
 out:
+    run_writer_close(w);
     return status;
+}
+
+/* What the set-up of a test returns: 0, or -1 with a word on why its runs could not be written. */
+static inline int fixture_result(moe_status status, const moe_err *err) {
+    if (status != MOE_OK) fprintf(stderr, "%s\n", err->message);
+    return status == MOE_OK ? 0 : -1;
+}
+
+/* Removes a folder of runs, and those whose names begin with its. */
+static inline int fixture_remove(const char *root) {
+    char command[600];
+    snprintf(command, sizeof command, "rm -rf '%s'*", root);
+    return system(command);
 }
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "core/file.h"
 #include "core/rng.h"
+#include "fixture_record.h"
 #include "record/writer.h"
 
 #define FIXTURE_EXPERIMENTS     5
@@ -160,10 +161,16 @@ out:
     return status;
 }
 
+static inline moe_status fixture_epochs_of(struct run_writer *w, const void *run, moe_err *err) {
+    moe_status status = MOE_OK;
+    for (int32_t e = 0; e < fixture_epochs(run); e++)
+        moe_try(fixture_epoch(w, run, e, err));
+out:
+    return status;
+}
+
 /* Writes and seals one run. */
 static inline moe_status fixture_write(const struct fixture_run *run, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct run_writer *w = NULL;
     char path[1024], config[1024], counts[256];
     const bool moe = run->experiment > 0;
     fixture_path(run, path, sizeof path);
@@ -196,16 +203,7 @@ static inline moe_status fixture_write(const struct fixture_run *run, moe_err *e
                                     .counts_json = counts,
                                     .facts = facts,
                                     .fact_count = 2};
-    moe_try(run_writer_begin(&begin, &w, err));
-    for (int32_t e = 0; e < fixture_epochs(run); e++)
-        moe_try(fixture_epoch(w, run, e, err));
-    moe_try(run_writer_commit(w, err));
-    struct run_writer *sealed = w;
-    w = NULL;
-    moe_try(run_writer_seal(sealed, "early_stopped", NULL, 0, NULL, err));
-out:
-    run_writer_close(w);
-    return status;
+    return fixture_seal_run(&begin, fixture_epochs_of, run, "early_stopped", err);
 }
 
 /* All experiments, both protocols, `seeds` seeds from 0 on, below root. */

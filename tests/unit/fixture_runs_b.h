@@ -134,10 +134,16 @@ out:
     return status;
 }
 
+static inline moe_status fixture_b_rows(struct run_writer *w, const void *run, moe_err *err) {
+    moe_status status = MOE_OK;
+    for (int32_t k = 1; k <= FIXTURE_B_RECORDS; k++)
+        moe_try(fixture_b_record(w, run, k, err));
+out:
+    return status;
+}
+
 /* Writes and seals one run. */
 static inline moe_status fixture_b_write(const struct fixture_b_run *run, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct run_writer *w = NULL;
     char path[1024];
     char counts[128];
     const int32_t levels = fixture_b_levels(run);
@@ -163,13 +169,7 @@ static inline moe_status fixture_b_write(const struct fixture_b_run *run, moe_er
         .facts = facts,
         .fact_count = 1,
         .record_steps = FIXTURE_B_STEPS};
-    moe_try(run_writer_begin(&begin, &w, err));
-    for (int32_t k = 1; k <= FIXTURE_B_RECORDS; k++)
-        moe_try(fixture_b_record(w, run, k, err));
-    moe_try(fixture_seal(&w, err));
-out:
-    run_writer_close(w);
-    return status;
+    return fixture_seal_run(&begin, fixture_b_rows, run, "completed", err);
 }
 
 static inline bool fixture_b_exists(enum source_b_experiment experiment, enum source_b_protocol protocol) {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "analysis/slicing.h"
+#include "fixture_record.h"
 #include "record/writer.h"
 
 #define FIXTURE_C_BEST    (-2.5)
@@ -95,8 +96,9 @@ static inline moe_status fixture_c_routing(struct run_writer *w, enum run_series
                               err);
 }
 
-static inline moe_status fixture_c_rows(struct run_writer *w, const struct fixture_c_run *r, moe_err *err) {
+static inline moe_status fixture_c_rows(struct run_writer *w, const void *run, moe_err *err) {
     moe_status status = MOE_OK;
+    const struct fixture_c_run *r = run;
     const double loss = fixture_c_loss(r);
     for (int64_t step = 1; step <= FIXTURE_C_STEPS; step++) {
         moe_try(run_writer_train(
@@ -129,8 +131,6 @@ out:
 
 /* Writes and seals one run. */
 static inline moe_status fixture_c_write(const struct fixture_c_run *r, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct run_writer *w = NULL;
     char path[1024], name[192], config[1024];
     fixture_c_name(r, name, sizeof name);
     fixture_c_config(r, config, sizeof config);
@@ -150,15 +150,7 @@ static inline moe_status fixture_c_write(const struct fixture_c_run *r, moe_err 
         .counts_json = "{\"active\":10000000,\"data\":[],\"parts\":{},\"total\":20000000}",
         .facts = facts,
         .fact_count = 1};
-    moe_try(run_writer_begin(&begin, &w, err));
-    moe_try(fixture_c_rows(w, r, err));
-    moe_try(run_writer_commit(w, err));
-    struct run_writer *sealed = w;
-    w = NULL;
-    moe_try(run_writer_seal(sealed, "completed", NULL, 0, NULL, err));
-out:
-    run_writer_close(w);
-    return status;
+    return fixture_seal_run(&begin, fixture_c_rows, r, "completed", err);
 }
 
 /* A grid of both protocols and `seeds` seeds from 1 on, with some runs off the usual settings. */

@@ -110,10 +110,16 @@ out:
     return status;
 }
 
+static inline moe_status fixture_d_rows(struct run_writer *w, const void *run, moe_err *err) {
+    moe_status status = MOE_OK;
+    for (int64_t step = 1; step <= FIXTURE_D_STEPS; step++)
+        moe_try(fixture_d_step(w, run, step, err));
+out:
+    return status;
+}
+
 /* Writes and seals one run. */
 static inline moe_status fixture_d_write(const struct fixture_d_run *run, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct run_writer *w = NULL;
     char path[1024];
     char counts[128];
     const bool routes = fixture_d_routes(run);
@@ -135,13 +141,7 @@ static inline moe_status fixture_d_write(const struct fixture_d_run *run, moe_er
         .counts_json = counts,
         .facts = facts,
         .fact_count = 1};
-    moe_try(run_writer_begin(&begin, &w, err));
-    for (int64_t step = 1; step <= FIXTURE_D_STEPS; step++)
-        moe_try(fixture_d_step(w, run, step, err));
-    moe_try(fixture_seal(&w, err));
-out:
-    run_writer_close(w);
-    return status;
+    return fixture_seal_run(&begin, fixture_d_rows, run, "completed", err);
 }
 
 static inline bool fixture_d_exists(enum source_d_experiment experiment, enum source_d_protocol protocol) {

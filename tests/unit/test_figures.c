@@ -23,16 +23,12 @@ static int write_runs(void **state) {
     (void)state;
     moe_err err = {0};
     if (mkdtemp(root) == NULL) return -1;
-    if (fixture_write_suite(root, "desk", 2, &err) == MOE_OK) return 0;
-    print_error("%s\n", err.message);
-    return -1;
+    return fixture_result(fixture_write_suite(root, "desk", 2, &err), &err);
 }
 
 static int remove_runs(void **state) {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", root);
-    return system(command);
+    return fixture_remove(root);
 }
 
 /* Figures of suites that have runs here. */

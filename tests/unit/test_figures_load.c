@@ -66,11 +66,18 @@ out:
     return status;
 }
 
+static moe_status write_rows(struct run_writer *w, const void *user, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct load_run *run = user;
+    for (int32_t r = 0; r < run->records; r++)
+        moe_try(write_record(w, run, r, err));
+out:
+    return status;
+}
+
 static moe_status write_run(const struct load_run *run, moe_err *err) {
     static const char *const domains[] = {"all"};
     static const int32_t layers[] = {3, 5};
-    moe_status status = MOE_OK;
-    struct run_writer *w = NULL;
     char path[512];
     snprintf(path, sizeof path, "%s/moedl/%s.%s.s%llu.h5", run->root, run->experiment, run->protocol,
              (unsigned long long)run->seed);
@@ -86,13 +93,7 @@ static moe_status write_run(const struct load_run *run, moe_err *err) {
         .counts_json = "{}",
         .facts = facts,
         .fact_count = 1};
-    moe_try(run_writer_begin(&begin, &w, err));
-    for (int32_t r = 0; r < run->records; r++)
-        moe_try(write_record(w, run, r, err));
-    moe_try(fixture_seal(&w, err));
-out:
-    run_writer_close(w);
-    return status;
+    return fixture_seal_run(&begin, write_rows, run, "completed", err);
 }
 
 /* a0 to a2 under both protocols. */
@@ -124,16 +125,9 @@ static int set_up(void **state) {
     return 0;
 }
 
-static void remove_folder(const char *folder) {
-    char command[600];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    assert_int_equal(system(command), 0);
-}
-
 static int tear_down(void **state) {
     (void)state;
-    remove_folder(root);
-    return 0;
+    return fixture_remove(root);
 }
 
 static struct report *open_report(const char *folder) {
@@ -190,7 +184,7 @@ static void test_course(void **state) {
     load_course_free(&all);
     load_course_free(&few);
     report_close(report);
-    remove_folder(folder);
+    assert_int_equal(fixture_remove(folder), 0);
 }
 
 /* ---- pictures */
@@ -305,7 +299,7 @@ static void test_motion(void **state) {
         draw(report, "d-load-a2", 0, &image);
         plot_image_free(&image);
         report_close(report);
-        remove_folder(folder);
+        assert_int_equal(fixture_remove(folder), 0);
     }
 }
 
@@ -359,7 +353,7 @@ static void test_no_routing(void **state) {
         assert_null(data);
     }
     report_close(report);
-    remove_folder(folder);
+    assert_int_equal(fixture_remove(folder), 0);
 }
 
 int main(void) {

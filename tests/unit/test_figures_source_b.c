@@ -31,20 +31,16 @@ static int write_runs(void **state) {
     (void)state;
     moe_err err = {0};
     if (mkdtemp(root) == NULL) return -1;
-    if (fixture_b_write_suite(root, 0, B_MODELS, SEEDS, 0.0, &err) != MOE_OK) {
-        print_error("%s\n", err.message);
-        return -1;
-    }
+    if (fixture_b_write_suite(root, 0, B_MODELS, SEEDS, 0.0, &err) != MOE_OK)
+        return fixture_result(err.status, &err);
     report = open_report(root);
     return 0;
 }
 
 static int remove_runs(void **state) {
     (void)state;
-    char command[128];
     report_close(report);
-    snprintf(command, sizeof command, "rm -rf '%s'*", root);
-    return system(command);
+    return fixture_remove(root);
 }
 
 /* ---- what chance gives */

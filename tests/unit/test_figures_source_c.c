@@ -38,10 +38,8 @@ static int write_runs(void **state) {
                                       .alpha = 0.01,
                                       .tokens_per_step = 1000,
                                       .seed = 1};
-    if (fixture_c_write_suite(root, 2, &err) != MOE_OK || fixture_c_write(&one, &err) != MOE_OK) {
-        print_error("%s\n", err.message);
-        return -1;
-    }
+    if (fixture_c_write_suite(root, 2, &err) != MOE_OK || fixture_c_write(&one, &err) != MOE_OK)
+        return fixture_result(err.status, &err);
     report = open_report(root);
     report_of_few = open_report(few);
     return 0;
@@ -49,11 +47,9 @@ static int write_runs(void **state) {
 
 static int remove_runs(void **state) {
     (void)state;
-    char command[160];
     report_close(report);
     report_close(report_of_few);
-    snprintf(command, sizeof command, "rm -rf '%s' '%s'", root, few);
-    return system(command);
+    return fixture_remove(root);
 }
 
 static void test_runs_are_placed_by_configuration(void **state) {

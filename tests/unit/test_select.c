@@ -33,22 +33,18 @@ static int write_runs(void **state) {
         if (fixture_write(&(struct fixture_run){root, "desk", 2, "as-published", seed, 4 + (int32_t)seed},
                           &err) != MOE_OK ||
             fixture_write(&(struct fixture_run){root, "desk", 0, "as-published", seed + 1, 4}, &err) !=
-                MOE_OK) {
-            print_error("%s\n", err.message);
-            return -1;
-        }
+                MOE_OK)
+            return fixture_result(err.status, &err);
     }
     char smoke[64];
     snprintf(smoke, sizeof smoke, "%s/smoke", root);
-    return fixture_write(&(struct fixture_run){smoke, "smoke", 1, "corrected", 0, 2}, &err) == MOE_OK ? 0
-                                                                                                      : -1;
+    return fixture_result(fixture_write(&(struct fixture_run){smoke, "smoke", 1, "corrected", 0, 2}, &err),
+                          &err);
 }
 
 static int remove_runs(void **state) {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", root);
-    return system(command);
+    return fixture_remove(root);
 }
 
 static struct run_list *open_list(const char *tier) {
