@@ -23,6 +23,7 @@ static const struct argp_option options[] = {
     {"out", KEY_OUT, "FOLDER", 0, "the folder to write (needed)", 0},
     {"data-dir", KEY_DATA_DIR, "DIR", 0, "where its tokenizer may lie (default: $MOE_DATA_DIR, else data)",
      0},
+    {"no-tokenizer", KEY_NO_TOKENIZER, NULL, 0, "write no tokenizer.model, whether it is found or not", 0},
     {0},
 };
 

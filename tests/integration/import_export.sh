@@ -32,6 +32,9 @@ grep -q Glm4MoeForCausalLM "$work/log" || fail "another class"
 cmp "$work/folder/model.safetensors" "$work/again/model.safetensors" || fail "the weights changed on the way"
 echo "ok: out and back"
 
+"$moe" export "$work/back.safetensors" --no-tokenizer --out "$work/bare" >"$work/log" 2>&1 || fail "export without a tokenizer"
+[ -e "$work/bare/model.safetensors" ] && [ ! -e "$work/bare/tokenizer.model" ] || fail "an export without a tokenizer has one, or no model"
+
 # a checkpoint of an unfinished run can be exported
 "$moe" train moedl/00_llama2_ref --protocol as-published "${small[@]}" --out "$work/run.h5" \
     --set train.checkpoint_steps=1 --set train.max_epochs=100000 >"$work/training" 2>&1 &
