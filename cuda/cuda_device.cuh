@@ -12,7 +12,7 @@
 #include "cuda/types.cuh"
 
 struct cuda_staging; /* memory.cu: page-locked memory that uploads go through */
-struct cuda_pass;    /* pass.cuh: marks, and the graph of a pass */
+struct cuda_pass;    /* pass.cuh: the graphs of passes */
 struct cuda_blas;    /* blas.cuh */
 
 struct cuda_device {
@@ -61,7 +61,8 @@ static inline void cuda_launch(struct device *base, const char *where, void (*ke
     struct cuda_device *dev = cuda_device_of(base);
     if (dev->failure != cudaSuccess || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
 #ifdef MOE_CUDA_EMULATION
-    emulation_launch(grid, threads, shared, [=] { kernel(static_cast<P>(args)...); });
+    emulation_launch(reinterpret_cast<const void *>(kernel), grid, threads, shared,
+                     [=] { kernel(static_cast<P>(args)...); });
 #else
     if (shared > CUDA_SHARED_UNASKED &&
         !cuda_note(dev,

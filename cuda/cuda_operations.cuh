@@ -8,15 +8,17 @@
 
 moe_status cuda_alloc(struct device *dev, size_t bytes, void **out_ptr, moe_err *err);
 void cuda_release(struct device *dev, void *ptr);
+moe_status cuda_alloc_host(struct device *dev, size_t bytes, void **out_ptr, moe_err *err);
+void cuda_release_host(struct device *dev, void *ptr);
 void cuda_upload(struct device *dev, void *dst, const void *host_src, size_t bytes);
 void cuda_download(struct device *dev, void *host_dst, const void *src, size_t bytes);
+void cuda_fetch(struct device *dev, void *host_dst, const void *src, size_t bytes);
 void cuda_copy(struct device *dev, void *dst, const void *src, size_t bytes);
 void cuda_zero(struct device *dev, void *dst, size_t bytes);
 moe_status cuda_synchronize(struct device *dev, moe_err *err);
 void cuda_pass_begin(struct device *dev);
 void cuda_pass_end(struct device *dev);
-void cuda_mark(struct device *dev, int32_t mark);
-double cuda_elapsed(struct device *dev, int32_t from, int32_t to);
+void cuda_mark(struct device *dev, int64_t *out);
 void cuda_linear_forward(struct device *dev, act_t *y, const act_t *x, const act_t *w, const act_t *bias,
                          int64_t rows, int32_t in, int32_t out);
 void cuda_linear_backward(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,
@@ -62,7 +64,7 @@ void cuda_add_scaled(struct device *dev, act_t *y, const act_t *x, float alpha, 
 void cuda_head_loss(struct device *dev, float *nll, float *lse, float *mean_logit, int32_t *correct,
                     act_t *dx, float *dw, const act_t *x, const act_t *w, const int32_t *targets,
                     const struct head_shape *shape, double *backward_seconds);
-double cuda_sum(struct device *dev, const float *x, int64_t n);
+void cuda_sum(struct device *dev, double *out, const float *x, int64_t n);
 int64_t cuda_find_nonfinite(struct device *dev, const float *x, int64_t n);
 void cuda_router_forward(struct device *dev, float *logits, float *prob, int32_t *index, float *weight,
                          int32_t *load, float *prob_mass, float *entropy, float *z, const act_t *x,
@@ -105,9 +107,10 @@ void cuda_softmax_backward(struct device *dev, act_t *dx, const act_t *dy, const
 void cuda_mixture_loss(struct device *dev, float *nll, int32_t *correct, act_t *dy, const act_t *y,
                        const int32_t *targets, const struct mixture_shape *shape);
 void cuda_sum_squares(struct device *dev, double *out, const float *x, const struct span *spans, int32_t n);
+void cuda_clip_scale(struct device *dev, float *scale, const double *squares, int32_t n, double clip);
 void cuda_adamw(struct device *dev, float *params, act_t *compute, const float *grads, float *m, float *v,
                 const struct adamw_segment *segments, int32_t count, const struct adamw_step *step,
-                float grad_scale);
+                const float *grad_scale);
 
 size_t cuda_embedding_scratch(const struct device_options *options);
 size_t cuda_norm_scratch(const struct device_options *options);

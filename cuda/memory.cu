@@ -62,6 +62,30 @@ void cuda_release(struct device *base, void *ptr) {
     cudaFree(ptr);
 }
 
+moe_status cuda_alloc_host(struct device *base, size_t bytes, void **out_ptr, moe_err *err) {
+    moe_status status = MOE_OK;
+    const size_t room = bytes > 0 ? bytes : 1;
+    (void)base;
+    const cudaError_t result = cudaMallocHost(out_ptr, room);
+    if (result != cudaSuccess) (void)cudaGetLastError();
+    moe_check(result == cudaSuccess, err, MOE_ENOMEM, "cuda: no %zu bytes of page-locked memory: %s", room,
+              cudaGetErrorString(result));
+    memset(*out_ptr, 0, room);
+out:
+    return status;
+}
+
+void cuda_release_host(struct device *base, void *ptr) {
+    if (ptr == NULL) return;
+    cudaStreamSynchronize(cuda_device_of(base)->stream); /* what still writes it */
+    cudaFreeHost(ptr);
+}
+
+static void wait(struct cuda_device *dev, const char *where) {
+    dev->base.counts.waits++;
+    cuda_note(dev, cudaStreamSynchronize(dev->stream), where);
+}
+
 /* Room in the half being filled, at most `bytes`; turns to the other half when this one is full. */
 static size_t staging_room(struct cuda_device *dev, size_t bytes) {
     struct cuda_staging *s = dev->staging;
@@ -69,7 +93,11 @@ static size_t staging_room(struct cuda_device *dev, size_t bytes) {
         cuda_note(dev, cudaEventRecord(s->read[s->half], dev->stream), "upload");
         s->half = 1 - s->half;
         s->used = 0;
-        cuda_note(dev, cudaEventSynchronize(s->read[s->half]), "upload");
+        if (cudaEventQuery(s->read[s->half]) != cudaSuccess) {
+            (void)cudaGetLastError(); /* not ready: no failure */
+            dev->base.counts.waits++;
+            cuda_note(dev, cudaEventSynchronize(s->read[s->half]), "upload");
+        }
     }
     const size_t room = STAGING_HALF - s->used;
     return bytes < room ? bytes : room;
@@ -94,7 +122,13 @@ void cuda_download(struct device *base, void *host_dst, const void *src, size_t 
     struct cuda_device *dev = cuda_device_of(base);
     if (bytes == 0 || dev->failure != cudaSuccess) return;
     cuda_note(dev, cudaMemcpyAsync(host_dst, src, bytes, cudaMemcpyDeviceToHost, dev->stream), "download");
-    cuda_note(dev, cudaStreamSynchronize(dev->stream), "download");
+    wait(dev, "download");
+}
+
+void cuda_fetch(struct device *base, void *host_dst, const void *src, size_t bytes) {
+    struct cuda_device *dev = cuda_device_of(base);
+    if (bytes == 0 || dev->failure != cudaSuccess) return;
+    cuda_note(dev, cudaMemcpyAsync(host_dst, src, bytes, cudaMemcpyDeviceToHost, dev->stream), "fetch");
 }
 
 void cuda_copy(struct device *base, void *dst, const void *src, size_t bytes) {
@@ -112,7 +146,7 @@ void cuda_zero(struct device *base, void *dst, size_t bytes) {
 moe_status cuda_synchronize(struct device *base, moe_err *err) {
     moe_status status = MOE_OK;
     struct cuda_device *dev = cuda_device_of(base);
-    cuda_note(dev, cudaStreamSynchronize(dev->stream), "synchronize");
+    wait(dev, "synchronize");
     const cudaError_t failure = dev->failure;
     const char *where = dev->failed_at;
     dev->failure = cudaSuccess;

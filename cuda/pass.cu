@@ -1,6 +1,6 @@
-/* pass.cu - a pass is recorded as a graph, which updates the one of the pass before where both have the same
- * kernels (their arguments and grids may differ), and is then started at once. MOE_CUDA_GRAPHS=0 starts each
- * kernel by itself instead. */
+/* pass.cu - a pass is recorded as a graph, which updates an earlier one with the same kernels (their
+ * arguments and grids may differ), and is then started at once. MOE_CUDA_GRAPHS=0 starts each kernel by
+ * itself instead. */
 #include "cuda/pass.cuh"
 
 #include <cstdlib>
@@ -8,12 +8,21 @@
 
 #include "cuda/cuda_operations.cuh"
 
+/* Different sequences of kernels that are kept ready: a run turns among a few, such as passes with and
+ * without histograms, and a last batch that is smaller, for which the library may choose another way. */
+#define PLANS 6
+
+struct plan {
+    cudaGraphExec_t graph;
+    size_t nodes;
+    int64_t last; /* number of the pass that used it last */
+};
+
 struct cuda_pass {
     bool graphs;    /* wanted */
     bool warm;      /* a pass has been made: most kernels are loaded, most products planned */
     bool recording; /* between begin and end */
-    cudaGraphExec_t last;
-    cudaEvent_t marks[DEVICE_MARKS];
+    struct plan plan[PLANS];
 };
 
 moe_status pass_open(struct cuda_pass **out_pass, moe_err *err) {
@@ -23,19 +32,14 @@ moe_status pass_open(struct cuda_pass **out_pass, moe_err *err) {
     moe_check(pass != NULL, err, MOE_ENOMEM, "cuda: no memory for the device");
     *out_pass = pass;
     pass->graphs = wish == NULL || strcmp(wish, "0") != 0;
-    for (int i = 0; i < DEVICE_MARKS; i++) {
-        moe_check(cudaEventCreateWithFlags(&pass->marks[i], cudaEventDefault) == cudaSuccess, err,
-                  MOE_ENOTSUP, "cuda: no events");
-    }
 out:
     return status;
 }
 
 void pass_close(struct cuda_pass *pass) {
     if (pass == NULL) return;
-    if (pass->last != NULL) cudaGraphExecDestroy(pass->last);
-    for (int i = 0; i < DEVICE_MARKS; i++) {
-        if (pass->marks[i] != NULL) cudaEventDestroy(pass->marks[i]);
+    for (int i = 0; i < PLANS; i++) {
+        if (pass->plan[i].graph != NULL) cudaGraphExecDestroy(pass->plan[i].graph);
     }
     free(pass);
 }
@@ -50,44 +54,54 @@ void cuda_pass_begin(struct device *base) {
         cuda_note(dev, cudaStreamBeginCapture(dev->stream, cudaStreamCaptureModeRelaxed), "pass_begin");
 }
 
-/* Makes pass->last do what `graph` does. */
-static cudaError_t renew(struct cuda_pass *pass, cudaGraph_t graph) {
+/* A plan of as many nodes, or else one that is free, or else the one that has waited longest. */
+static struct plan *choose_plan(struct cuda_pass *pass, size_t nodes) {
+    struct plan *oldest = &pass->plan[0];
+    for (int i = 0; i < PLANS; i++) {
+        if (pass->plan[i].graph != NULL && pass->plan[i].nodes == nodes) return &pass->plan[i];
+        if (pass->plan[i].last < oldest->last) oldest = &pass->plan[i];
+    }
+    return oldest;
+}
+
+/* *out_graph = a graph ready to start that does what `graph` does. */
+static cudaError_t make_ready(struct cuda_device *dev, cudaGraph_t graph, cudaGraphExec_t *out_graph) {
     cudaGraphExecUpdateResultInfo info;
-    if (pass->last != NULL && cudaGraphExecUpdate(pass->last, graph, &info) == cudaSuccess)
-        return cudaSuccess;
-    (void)cudaGetLastError(); /* another sequence of kernels: no failure */
-    if (pass->last != NULL) cudaGraphExecDestroy(pass->last);
-    pass->last = NULL;
-    return cudaGraphInstantiate(&pass->last, graph, 0);
+    size_t nodes = 0;
+    cudaError_t result = cudaGraphGetNodes(graph, NULL, &nodes);
+    if (result != cudaSuccess) return result;
+    struct plan *plan = choose_plan(dev->pass, nodes);
+    plan->last = ++dev->base.counts.passes;
+    if (plan->graph == NULL || plan->nodes != nodes ||
+        cudaGraphExecUpdate(plan->graph, graph, &info) != cudaSuccess) {
+        (void)cudaGetLastError(); /* other kernels: no failure */
+        if (plan->graph != NULL) cudaGraphExecDestroy(plan->graph);
+        plan->graph = NULL;
+        plan->nodes = nodes;
+        dev->base.counts.plans++;
+        result = cudaGraphInstantiate(&plan->graph, graph, 0);
+    }
+    *out_graph = plan->graph;
+    return result;
 }
 
 /* A failure on the way ends the recording too, and is told by synchronize(). */
 void cuda_pass_end(struct device *base) {
     struct cuda_device *dev = cuda_device_of(base);
-    struct cuda_pass *pass = dev->pass;
     cudaGraph_t graph = NULL;
-    if (!pass->recording) return;
-    pass->recording = false;
+    cudaGraphExec_t ready = NULL;
+    if (!dev->pass->recording) return;
+    dev->pass->recording = false;
     const cudaError_t ended = cudaStreamEndCapture(dev->stream, &graph);
-    if (cuda_note(dev, ended, "pass_end") && cuda_note(dev, renew(pass, graph), "pass_end"))
-        cuda_note(dev, cudaGraphLaunch(pass->last, dev->stream), "pass_end");
+    if (cuda_note(dev, ended, "pass_end") && cuda_note(dev, make_ready(dev, graph, &ready), "pass_end"))
+        cuda_note(dev, cudaGraphLaunch(ready, dev->stream), "pass_end");
     if (graph != NULL) cudaGraphDestroy(graph);
 }
 
-void cuda_mark(struct device *base, int32_t mark) {
-    struct cuda_device *dev = cuda_device_of(base);
-    const unsigned flags = dev->pass->recording ? cudaEventRecordExternal : cudaEventRecordDefault;
-    if (dev->failure != cudaSuccess) return;
-    cuda_note(dev, cudaEventRecordWithFlags(dev->pass->marks[mark], dev->stream, flags), "mark");
+__global__ void mark_kernel(int64_t *out) {
+    *out = cuda_nanoseconds();
 }
 
-double cuda_elapsed(struct device *base, int32_t from, int32_t to) {
-    struct cuda_device *dev = cuda_device_of(base);
-    float milliseconds = 0.0f;
-    if (dev->failure != cudaSuccess) return 0.0;
-    cuda_note(dev, cudaEventSynchronize(dev->pass->marks[from]), "elapsed");
-    cuda_note(dev, cudaEventSynchronize(dev->pass->marks[to]), "elapsed");
-    cuda_note(dev, cudaEventElapsedTime(&milliseconds, dev->pass->marks[from], dev->pass->marks[to]),
-              "elapsed");
-    return static_cast<double>(milliseconds) * 1e-3;
+void cuda_mark(struct device *base, int64_t *out) {
+    cuda_launch(base, "mark", mark_kernel, 1, 1, 0, out);
 }

@@ -1,4 +1,4 @@
-/* pass.cuh - the work of a pass started as one graph, and marks in time. */
+/* pass.cuh - the work of a pass started as one graph. */
 #ifndef CUDA_PASS_CUH
 #define CUDA_PASS_CUH
 

@@ -6,16 +6,15 @@
 
 enum {
     THREADS = 256,
-    PIECES = 256,           /* most blocks of a vector */
-    LEAST_PIECE = 4096,     /* elements */
-    SPAN_PIECES = 64,       /* most blocks of a span of sum_squares */
-    SPAN_GROUP = 128,       /* spans of a launch: their table is a kernel's argument */
-    SPANS_AT_ONCE = 1 << 14 /* spans whose sums the host fetches together */
+    PIECES = 256,       /* most blocks of a vector */
+    LEAST_PIECE = 4096, /* elements */
+    SPAN_PIECES = 64,   /* most blocks of a span of sum_squares */
+    SPAN_GROUP = 128    /* spans of a launch: their table is a kernel's argument */
 };
 
 size_t cuda_sum_squares_scratch(const struct device_options *options) {
     (void)options;
-    return (SPAN_GROUP * SPAN_PIECES + SPANS_AT_ONCE) * sizeof(double);
+    return SPAN_GROUP * SPAN_PIECES * sizeof(double);
 }
 
 /* Elements of a piece: a function of the count alone. */
@@ -33,16 +32,23 @@ __global__ void sum_kernel(double *partial, const float *x, int64_t n, int64_t g
     if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-double cuda_sum(struct device *dev, const float *x, int64_t n) {
+__global__ void sum_pieces_kernel(double *out, const double *partial, int pieces) {
+    __shared__ double part[PIECES];
+    if (static_cast<int>(threadIdx.x) < pieces) part[threadIdx.x] = partial[threadIdx.x];
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    double sum = 0.0;
+    for (int p = 0; p < pieces; p++)
+        sum += part[p];
+    *out = sum;
+}
+
+void cuda_sum(struct device *dev, double *out, const float *x, int64_t n) {
     const int64_t grain = piece_grain(n, PIECES);
     const unsigned pieces = cuda_pieces(n, grain);
-    double partial[PIECES] = {0}, sum = 0.0;
     void *scratch = cuda_device_of(dev)->scratch;
     cuda_launch(dev, "sum", sum_kernel, pieces, THREADS, 0, scratch, x, n, grain);
-    if (pieces > 0) cuda_download(dev, partial, scratch, pieces * sizeof *partial);
-    for (unsigned p = 0; p < pieces; p++)
-        sum += partial[p];
-    return sum;
+    cuda_launch(dev, "sum", sum_pieces_kernel, 1, PIECES, 0, out, scratch, pieces);
 }
 
 /* first [pieces] = the first element of the piece that is NaN or Inf, or n */
@@ -107,20 +113,14 @@ __global__ void span_sums_kernel(double *out, const double *partial) {
 }
 
 void cuda_sum_squares(struct device *dev, double *out, const float *x, const struct span *spans, int32_t n) {
-    double *sums = static_cast<double *>(cuda_device_of(dev)->scratch), *partial = sums + SPANS_AT_ONCE;
-    for (int32_t i = 0; i < n; i++)
-        out[i] = 0.0; /* what a failed device returns */
-    for (int32_t first = 0; first < n; first += SPANS_AT_ONCE) {
-        const int32_t count = std::min<int32_t>(n - first, SPANS_AT_ONCE);
-        for (int32_t at = 0; at < count; at += SPAN_GROUP) {
-            const int32_t spans_here = std::min<int32_t>(count - at, SPAN_GROUP);
-            struct span_group group = {};
-            for (int32_t i = 0; i < spans_here; i++)
-                group.span[i] = spans[first + at + i];
-            cuda_launch(dev, "sum_squares", squares_kernel, dim3(SPAN_PIECES, (unsigned)spans_here), THREADS,
-                        0, partial, x, group);
-            cuda_launch(dev, "sum_squares", span_sums_kernel, 1, spans_here, 0, sums + at, partial);
-        }
-        cuda_download(dev, out + first, sums, (size_t)count * sizeof *out);
+    void *partial = cuda_device_of(dev)->scratch;
+    for (int32_t first = 0; first < n; first += SPAN_GROUP) {
+        const int32_t count = std::min<int32_t>(n - first, SPAN_GROUP);
+        struct span_group group = {};
+        for (int32_t i = 0; i < count; i++)
+            group.span[i] = spans[first + i];
+        cuda_launch(dev, "sum_squares", squares_kernel, dim3(SPAN_PIECES, (unsigned)count), THREADS, 0,
+                    partial, x, group);
+        cuda_launch(dev, "sum_squares", span_sums_kernel, 1, count, 0, out + first, partial);
     }
 }

@@ -136,10 +136,12 @@ static void print_gpu_json(const struct bench_gpu *b, const char *device) {
         const struct bench_gpu_model *m = &b->models[i];
         printf("%s{\"name\":\"%s\",\"experts\":%d,\"top_k\":%d,\"parameters\":%lld,\"active\":%lld,"
                "\"flops_per_token\":%.0f,\"tokens\":%lld,\"tokens_per_second\":%.1f,\"tflops\":%.4f,"
-               "\"of_matrix\":%.4f,\"forward\":%.6f,\"backward\":%.6f,\"optimizer\":%.6f",
+               "\"of_matrix\":%.4f,\"forward\":%.6f,\"backward\":%.6f,\"optimizer\":%.6f,"
+               "\"waits\":%g,\"passes\":%lld,\"plans\":%lld",
                i > 0 ? "," : "", m->name, m->experts, m->top_k, (long long)m->parameters,
                (long long)m->active, m->flops_per_token, (long long)m->tokens, m->tokens_per_second,
-               m->tflops, m->of_matrix, m->forward, m->backward, m->optimizer);
+               m->tflops, m->of_matrix, m->forward, m->backward, m->optimizer, m->waits, (long long)m->passes,
+               (long long)m->plans);
         if (m->of_dense == m->of_dense)
             printf(",\"of_dense\":%.4f,\"flops_ratio\":%.4f", m->of_dense, m->flops_ratio);
         printf("}");
@@ -150,8 +152,9 @@ static void print_gpu_json(const struct bench_gpu *b, const char *device) {
 static void print_gpu_text(const struct bench_gpu *b, const char *device) {
     printf("device %s; medians of %d steps; square products of %d: %.3g TFLOP/s\n\n", device, b->rounds,
            b->matrix, b->matrix_tflops);
-    printf("%-26s %6s %11s %11s %10s %8s %9s %9s %10s %8s %8s %9s\n", "model", "E:K", "parameters", "active",
-           "tokens/s", "TFLOP/s", "of matrix", "of dense", "FLOPs say", "forward", "backward", "optimizer");
+    printf("%-26s %6s %11s %11s %10s %8s %9s %9s %10s %8s %8s %9s %6s %13s\n", "model", "E:K", "parameters",
+           "active", "tokens/s", "TFLOP/s", "of matrix", "of dense", "FLOPs say", "forward", "backward",
+           "optimizer", "waits", "plans/passes");
     for (int i = 0; i < b->count; i++) {
         const struct bench_gpu_model *m = &b->models[i];
         char ratio[32] = "dense", of_dense[16] = "-", flops[16] = "-";
@@ -160,9 +163,11 @@ static void print_gpu_text(const struct bench_gpu *b, const char *device) {
             snprintf(of_dense, sizeof of_dense, "%.3f", m->of_dense);
             snprintf(flops, sizeof flops, "%.3f", m->flops_ratio);
         }
-        printf("%-26s %6s %11lld %11lld %10.0f %8.3g %8.1f%% %9s %10s %7.3fs %7.3fs %8.3fs\n", m->name, ratio,
-               (long long)m->parameters, (long long)m->active, m->tokens_per_second, m->tflops,
-               100 * m->of_matrix, of_dense, flops, m->forward, m->backward, m->optimizer);
+        printf(
+            "%-26s %6s %11lld %11lld %10.0f %8.3g %8.1f%% %9s %10s %7.3fs %7.3fs %8.3fs %6.3g %6lld/%-6lld\n",
+            m->name, ratio, (long long)m->parameters, (long long)m->active, m->tokens_per_second, m->tflops,
+            100 * m->of_matrix, of_dense, flops, m->forward, m->backward, m->optimizer, m->waits,
+            (long long)m->plans, (long long)m->passes);
     }
 }
 

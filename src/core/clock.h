@@ -2,9 +2,16 @@
 #ifndef CORE_CLOCK_H
 #define CORE_CLOCK_H
 
+#include <stdint.h>
 #include <time.h>
 
-/* Seconds since an arbitrary start; never runs backwards. */
+/* Both since the same arbitrary start; neither runs backwards. */
+static inline int64_t clock_nanoseconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 static inline double clock_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

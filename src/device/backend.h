@@ -184,8 +184,6 @@ struct span {
     int64_t offset, count; /* elements */
 };
 
-#define DEVICE_MARKS 4
-
 struct backend {
     const char *name;     /* "cpu", "reference", "cuda" (bf16), "cuda:fp32" */
     size_t act_size;      /* bytes of one act_t element */
@@ -197,8 +195,14 @@ struct backend {
     moe_status (*alloc)(struct device *dev, size_t bytes, void **out_ptr,
                         moe_err *err);              /* zeroed, 64-byte aligned */
     void (*release)(struct device *dev, void *ptr); /* NULL is allowed */
+    /* Zeroed host memory that the device can reach, for fetch(). */
+    moe_status (*alloc_host)(struct device *dev, size_t bytes, void **out_ptr, moe_err *err);
+    void (*release_host)(struct device *dev, void *ptr); /* NULL is allowed */
     void (*upload)(struct device *dev, void *dst, const void *host_src, size_t bytes);
     void (*download)(struct device *dev, void *host_dst, const void *src, size_t bytes); /* synchronizes */
+    /* As download(), without a wait: host_dst, within memory of alloc_host(), has the bytes after the next
+     * synchronize(). src may be given other work at once. */
+    void (*fetch)(struct device *dev, void *host_dst, const void *src, size_t bytes);
     void (*copy)(struct device *dev, void *dst, const void *src, size_t bytes);
     void (*zero)(struct device *dev, void *dst, size_t bytes);
     moe_status (*synchronize)(struct device *dev,
@@ -207,13 +211,13 @@ struct backend {
     /* ---- a pass: work of one step that is given without a wait
      * ------------------------------------------------------ */
     /* Between the two calls the caller gives work and asks for nothing: no alloc, release, upload, download,
-     * synchronize, or operation that returns a value. So a backend may keep the work and start it whole. */
+     * fetch, synchronize, or operation that returns a value. So a backend may keep the work and start it
+     * whole. */
     void (*pass_begin)(struct device *dev);
     void (*pass_end)(struct device *dev);
-    /* Notes the moment when the work given so far is done, as mark 0 to DEVICE_MARKS - 1; does not wait. */
-    void (*mark)(struct device *dev, int32_t mark);
-    /* Seconds from one mark to another, by the clock of the processor that does the work; waits for both. */
-    double (*elapsed)(struct device *dev, int32_t from, int32_t to);
+    /* *out = nanoseconds on the clock of the processor that does the work, when all work given so far is
+     * done. Only differences mean something. */
+    void (*mark)(struct device *dev, int64_t *out);
 
     /* ---- linear: y = x w^T + b, w [out, in] as in PyTorch and safetensors
      * --------------------------------------- */
@@ -315,8 +319,8 @@ struct backend {
     void (*head_loss)(struct device *dev, float *nll, float *lse, float *mean_logit, int32_t *correct,
                       act_t *dx, float *dw, const act_t *x, const act_t *w, const int32_t *targets,
                       const struct head_shape *shape, double *backward_seconds);
-    /* sum of n floats, added in double in fixed blocks; result to the host, synchronizes */
-    double (*sum)(struct device *dev, const float *x, int64_t n);
+    /* *out = sum of n floats, added in double in fixed blocks */
+    void (*sum)(struct device *dev, double *out, const float *x, int64_t n);
     /* index of the first element that is NaN or Inf, or -1; synchronizes */
     int64_t (*find_nonfinite)(struct device *dev, const float *x, int64_t n);
 
@@ -424,15 +428,19 @@ struct backend {
 
     /* ---- optimizer
      * ---------------------------------------------------------------------------------------------- */
-    /* out [n] (host) = sum of squares of each span, in double, in fixed blocks; synchronizes */
+    /* out [n] = sum of squares of each span, in double, in fixed blocks. spans is host memory. */
     void (*sum_squares)(struct device *dev, double *out, const float *x, const struct span *spans, int32_t n);
-    /* AdamW (Loshchilov and Hutter 2019) on every segment with gradient grad_scale * grads:
+    /* *scale = what gradients are multiplied by so that their norm, the root of the sum of squares [n], is
+     * clipped, as torch.nn.utils.clip_grad_norm_ does: clip / (norm + 1e-6) if clip > 0 and the norm exceeds
+     * it, else 1. NaN if the norm is not finite. In double, in fixed blocks. */
+    void (*clip_scale)(struct device *dev, float *scale, const double *squares, int32_t n, double clip);
+    /* AdamW (Loshchilov and Hutter 2019) on every segment with gradient *grad_scale * grads:
      *   p -= lr wd p;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;  p -= lr (m / bc1) / (sqrt(v / bc2) +
-     * eps) and writes the compute copy `compute` (may equal params on fp32 backends). segments is host
-     * memory. */
+     * eps) and writes the compute copy `compute` (may equal params on fp32 backends). Writes nothing if
+     * *grad_scale is NaN. segments is host memory. */
     void (*adamw)(struct device *dev, float *params, act_t *compute, const float *grads, float *m, float *v,
                   const struct adamw_segment *segments, int32_t count, const struct adamw_step *step,
-                  float grad_scale);
+                  const float *grad_scale);
 };
 
 struct device_options {
@@ -443,11 +451,19 @@ struct device_options {
     int32_t max_width; /* largest `in` or `out` of any operation */
 };
 
+/* What a device has done since it was opened, for measurements; stays 0 where work is done when a call
+ * returns. */
+struct device_counts {
+    int64_t waits;  /* of the host for the device */
+    int64_t passes; /* that were kept and started whole */
+    int64_t plans;  /* made for them; a pass like an earlier one uses that one's */
+};
+
 /* A device is a backend's state: every backend's own struct begins with this one. */
 struct device {
     const struct backend *ops;
     struct device_options options;
-    double marks[DEVICE_MARKS]; /* host seconds, of backends whose work is done when a call returns */
+    struct device_counts counts;
 };
 
 /* Opens a device by the name of its backend. MOE_ENOTFOUND for an unknown name, MOE_ENOTSUP if this
@@ -456,10 +472,10 @@ moe_status device_open(const char *name, const struct device_options *options, s
                        moe_err *err);
 void device_close(struct device *dev);
 
-/* pass_begin and pass_end, mark and elapsed of such backends. */
-void device_host_pass(struct device *dev);
-void device_host_mark(struct device *dev, int32_t mark);
-double device_host_elapsed(struct device *dev, int32_t from, int32_t to);
+/* Of backends whose memory is the host's and whose work is done when a call returns. */
+void device_host_pass(struct device *dev); /* pass_begin and pass_end */
+void device_host_mark(struct device *dev, int64_t *out);
+void device_host_clip_scale(struct device *dev, float *scale, const double *squares, int32_t n, double clip);
 
 /* Each backend's own constructor, called by device_open(). */
 moe_status device_open_cpu(const struct device_options *options, struct device **out_device, moe_err *err);

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -72,10 +73,16 @@ void device_host_pass(struct device *dev) {
     (void)dev;
 }
 
-void device_host_mark(struct device *dev, int32_t mark) {
-    dev->marks[mark] = clock_seconds();
+void device_host_mark(struct device *dev, int64_t *out) {
+    (void)dev;
+    *out = clock_nanoseconds();
 }
 
-double device_host_elapsed(struct device *dev, int32_t from, int32_t to) {
-    return dev->marks[to] - dev->marks[from];
+void device_host_clip_scale(struct device *dev, float *scale, const double *squares, int32_t n, double clip) {
+    double sum = 0;
+    (void)dev;
+    for (int32_t i = 0; i < n; i++)
+        sum += squares[i];
+    const double norm = sqrt(sum);
+    *scale = !isfinite(norm) ? NAN : clip > 0 && norm > clip ? (float)(clip / (norm + 1e-6)) : 1.0f;
 }

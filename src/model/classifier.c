@@ -9,13 +9,28 @@
 /* ---- building
  * ------------------------------------------------------------------------------------------------ */
 
+/* One side of the report, and of the gates'. */
+static void take_report(struct classifier *c, bool host, struct arena *arena) {
+    struct classifier_report *report = host ? &c->seen : &c->out;
+    struct gating *gates[] = {&c->parts.hierarchy.groups, &c->parts.hierarchy.inner, &c->parts.gate};
+    const int first = classifier_is_hierarchical(&c->config) ? 0 : 2,
+              last = c->config.kind == CLASSIFIER_DENSE ? first
+                     : first == 0                       ? 2
+                                                        : 3;
+    report->ce = arena_array(arena, double, 1);
+    report->marks = arena_array(arena, int64_t, 3);
+    report->nll = arena_array(arena, float, c->limits.max_batch);
+    report->correct = arena_array(arena, int32_t, c->limits.max_batch);
+    for (int i = first; i < last; i++)
+        gating_take_report(gates[i], host ? &gates[i]->host : &gates[i]->out, arena);
+}
+
 void classifier_plan(struct classifier *c, struct nn_memory *memory) {
     const struct nn_limits limits = {.max_batch = c->limits.max_batch, .max_seq = 1};
     const int64_t rows = limits.max_batch, outputs = rows * c->config.classes;
     c->images = nn_kept(memory, rows * c->config.input);
     c->labels = arena_array(&memory->kept, int32_t, rows);
-    c->correct = arena_array(&memory->kept, int32_t, rows);
-    c->nll = arena_array(&memory->kept, float, rows);
+    take_report(c, false, &memory->kept);
     c->d_mixed = nn_scratch(memory, outputs);
     if (c->config.kind == CLASSIFIER_DENSE) {
         perceptron_plan(&c->parts.dense, memory, limits);
@@ -42,6 +57,24 @@ static moe_status plan_memory(struct classifier *c, moe_err *err) {
     memory.kept = arena_over(c->kept_block, kept);
     memory.scratch = arena_over(c->scratch_block, scratch);
     classifier_plan(c, &memory);
+out:
+    return status;
+}
+
+static void view_slot(struct classifier *c, int32_t slot) {
+    struct arena arena = report_slot(&c->report, slot);
+    take_report(c, true, &arena);
+}
+
+static moe_status create_report(struct classifier *c, moe_err *err) {
+    moe_status status = MOE_OK;
+    const int32_t slots = c->limits.slots > 0 ? c->limits.slots : 1;
+    struct arena measure = arena_measure();
+    take_report(c, true, &measure);
+    moe_try(report_create(&c->report, c->dev, measure.peak, slots, err));
+    view_slot(c, 0);
+    c->pending = calloc((size_t)slots, sizeof *c->pending);
+    moe_check(c->pending != NULL, err, MOE_ENOMEM, "no memory for %d batches", slots);
 out:
     return status;
 }
@@ -95,18 +128,11 @@ moe_status classifier_create(const struct classifier_config *config, const struc
         "[classifier] differs from the stated one (set expected_parameters = 0 for a model of your own)",
         (long long)c->counts.total, (long long)config->expected_parameters);
     moe_try(classifier_declare(&c->parts, config, err));
-    if (classifier_is_hierarchical(config)) {
-        moe_try(hierarchy_create_host(&c->parts.hierarchy, err));
-    } else if (config->kind == CLASSIFIER_FLAT) {
-        moe_try(gating_create_host(&c->parts.gate, err));
-    }
     moe_try(routing_create(&c->routing, classifier_levels(c),
                            config->kind == CLASSIFIER_DENSE ? 0 : config->experts, err));
     moe_try(params_allocate(&c->parts.params, dev, limits->training, err));
     moe_try(plan_memory(c, err));
-    c->host_correct = malloc((size_t)limits->max_batch * sizeof *c->host_correct);
-    moe_check(c->host_correct != NULL, err, MOE_ENOMEM, "no memory for %lld images",
-              (long long)limits->max_batch);
+    moe_try(create_report(c, err));
     *out_classifier = c;
     c = NULL;
 out:
@@ -120,7 +146,8 @@ void classifier_destroy(struct classifier *c) {
     routing_free(&c->routing);
     c->dev->ops->release(c->dev, c->kept_block);
     c->dev->ops->release(c->dev, c->scratch_block);
-    free(c->host_correct);
+    report_free(&c->report);
+    free(c->pending);
     free(c);
 }
 
@@ -191,13 +218,16 @@ static double noise_of(const struct classifier *c, const struct nn_pass *pass) {
     return pass->training || c->config.noise_at_evaluation ? c->controls.noise : 0;
 }
 
-/* Up to c->mixed. */
-static void forward(struct classifier *c, const struct nn_pass *pass, const struct classifier_batch *batch) {
+static void upload(struct classifier *c, const struct classifier_batch *batch) {
     const struct backend *be = c->dev->ops;
-    be->upload(c->dev, c->images, batch->images,
-               (size_t)(pass->rows * c->config.input) * sizeof *batch->images);
-    be->upload(c->dev, c->labels, batch->labels, (size_t)pass->rows * sizeof *batch->labels);
-    c->last_batch = pass->rows;
+    const size_t rows = (size_t)batch->batch;
+    be->upload(c->dev, c->images, batch->images, rows * (size_t)c->config.input * sizeof *batch->images);
+    be->upload(c->dev, c->labels, batch->labels, rows * sizeof *batch->labels);
+    c->last_batch = batch->batch;
+}
+
+/* Up to c->mixed. */
+static void forward(struct classifier *c, const struct nn_pass *pass) {
     if (c->config.kind == CLASSIFIER_DENSE) {
         perceptron_forward(&c->parts.dense, pass, c->images);
         return;
@@ -251,22 +281,7 @@ static void balance(struct classifier *c, double weight) {
         gating_balance(&c->parts.gate, c->dev, &settings, weight);
 }
 
-/* Reads the gates' statistics and the balance losses. */
-static void read_balance(struct classifier *c, struct classifier_loss *loss) {
-    const struct gate_loss_settings settings = balance_of(c);
-    if (c->config.kind == CLASSIFIER_DENSE) return;
-    if (classifier_is_hierarchical(&c->config)) {
-        hierarchy_download(&c->parts.hierarchy, c->dev);
-        hierarchy_loss(&c->parts.hierarchy, &settings, loss->level);
-    } else {
-        gating_download(&c->parts.gate, c->dev);
-        loss->level[LEVEL_EXPERTS] = gating_loss(&c->parts.gate, &settings);
-    }
-    loss->aux = loss->level[LEVEL_EXPERTS].aux + loss->level[LEVEL_GROUPS].aux;
-    publish_routing(c, c->last_batch);
-}
-
-/* Loss and hits of each image; the gradient too if d_mixed is not NULL. */
+/* Loss and hits of each image, and the loss's sum; the gradient too if d_mixed is not NULL. */
 static void output_loss(struct classifier *c, const struct classifier_batch *batch, double grad_scale,
                         act_t *d_mixed) {
     const struct mixture_shape shape = {
@@ -275,44 +290,72 @@ static void output_loss(struct classifier *c, const struct classifier_batch *bat
         .kind = c->config.double_softmax ? MIXTURE_SOFTMAX : MIXTURE_LOG,
         .grad_scale = (float)grad_scale,
     };
-    c->dev->ops->mixture_loss(c->dev, c->nll, c->correct, d_mixed, c->mixed, c->labels, &shape);
-}
-
-/* Reads them, summed. */
-static void read_loss(struct classifier *c, const struct classifier_batch *batch,
-                      struct classifier_loss *loss) {
     const struct backend *be = c->dev->ops;
-    loss->ce = be->sum(c->dev, c->nll, batch->batch);
-    be->download(c->dev, c->host_correct, c->correct, (size_t)batch->batch * sizeof(int32_t));
-    for (int64_t i = 0; i < batch->batch; i++) {
-        loss->images += batch->labels[i] >= 0;
-        loss->correct += c->host_correct[i];
-    }
+    be->mixture_loss(c->dev, c->out.nll, c->out.correct, d_mixed, c->mixed, c->labels, &shape);
+    be->sum(c->dev, c->out.ce, c->out.nll, batch->batch);
 }
 
-/* Marks of a training pass. */
-enum { PASS_START, PASS_MIDDLE, PASS_END };
+static struct classifier_pending pending_of(const struct classifier *c,
+                                            const struct classifier_batch *batch) {
+    struct classifier_pending pending = {.batch = batch->batch, .weight = balance_of(c)};
+    for (int64_t i = 0; i < batch->batch; i++)
+        pending.images += batch->labels[i] >= 0;
+    return pending;
+}
+
+/* Forward, loss and backward, given to the device as one. */
+static void give_pass(struct classifier *c, const struct nn_pass *pass,
+                      const struct classifier_batch *batch) {
+    const struct backend *be = c->dev->ops;
+    be->pass_begin(c->dev);
+    be->mark(c->dev, &c->out.marks[0]);
+    forward(c, pass);
+    output_loss(c, batch, 1.0 / (double)batch->step_rows, c->d_mixed);
+    balance(c, (double)pass->rows / (double)batch->step_rows);
+    be->mark(c->dev, &c->out.marks[1]);
+    backward(c, pass);
+    be->mark(c->dev, &c->out.marks[2]);
+    be->pass_end(c->dev);
+}
+
+moe_status classifier_give_batch(struct classifier *c, const struct classifier_batch *batch, int32_t slot,
+                                 moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_check(slot >= 0 && slot < c->report.slots, err, MOE_EARG, "slot %d of %d", slot, c->report.slots);
+    moe_try(check_batch(c, batch, err));
+    const struct nn_pass pass = pass_of(c, batch, true);
+    c->pending[slot] = pending_of(c, batch);
+    upload(c, batch);
+    give_pass(c, &pass, batch);
+    report_fetch(&c->report, slot, c->out.ce);
+out:
+    return status;
+}
+
+void classifier_read_batch(struct classifier *c, int32_t slot, struct classifier_loss *out_loss) {
+    const struct classifier_pending *p = &c->pending[slot];
+    memset(out_loss, 0, sizeof *out_loss);
+    view_slot(c, slot);
+    out_loss->ce = *c->seen.ce;
+    out_loss->images = p->images;
+    for (int64_t i = 0; i < p->batch; i++)
+        out_loss->correct += c->seen.correct[i];
+    if (classifier_is_hierarchical(&c->config))
+        hierarchy_loss(&c->parts.hierarchy, &p->weight, out_loss->level);
+    else if (c->config.kind == CLASSIFIER_FLAT)
+        out_loss->level[LEVEL_EXPERTS] = gating_loss(&c->parts.gate, &p->weight);
+    out_loss->aux = out_loss->level[LEVEL_EXPERTS].aux + out_loss->level[LEVEL_GROUPS].aux;
+    publish_routing(c, p->batch);
+    out_loss->forward_seconds = 1e-9 * (double)(c->seen.marks[1] - c->seen.marks[0]);
+    out_loss->backward_seconds = 1e-9 * (double)(c->seen.marks[2] - c->seen.marks[1]);
+}
 
 moe_status classifier_train_batch(struct classifier *c, const struct classifier_batch *batch,
                                   struct classifier_loss *out_loss, moe_err *err) {
     moe_status status = MOE_OK;
-    const struct backend *be = c->dev->ops;
-    moe_try(check_batch(c, batch, err));
-    memset(out_loss, 0, sizeof *out_loss);
-    const struct nn_pass pass = pass_of(c, batch, true);
-    const double weight = (double)pass.rows / (double)batch->step_rows;
-    be->mark(c->dev, PASS_START);
-    forward(c, &pass, batch);
-    output_loss(c, batch, 1.0 / (double)batch->step_rows, c->d_mixed);
-    balance(c, weight);
-    be->mark(c->dev, PASS_MIDDLE);
-    backward(c, &pass);
-    be->mark(c->dev, PASS_END);
-    read_loss(c, batch, out_loss);
-    read_balance(c, out_loss);
-    moe_try(be->synchronize(c->dev, err));
-    out_loss->forward_seconds = be->elapsed(c->dev, PASS_START, PASS_MIDDLE);
-    out_loss->backward_seconds = be->elapsed(c->dev, PASS_MIDDLE, PASS_END);
+    moe_try(classifier_give_batch(c, batch, 0, err));
+    moe_try(c->dev->ops->synchronize(c->dev, err));
+    classifier_read_batch(c, 0, out_loss);
 out:
     return status;
 }
@@ -324,17 +367,19 @@ moe_status classifier_eval_batch(struct classifier *c, const struct classifier_b
     const double start = clock_seconds();
     const size_t rows = (size_t)batch->batch;
     moe_try(check_batch(c, batch, err));
-    memset(out_loss, 0, sizeof *out_loss);
     const struct nn_pass pass = pass_of(c, batch, false);
-    forward(c, &pass, batch);
+    c->pending[0] = pending_of(c, batch);
+    upload(c, batch);
+    forward(c, &pass);
     output_loss(c, batch, 0, NULL);
     balance(c, 0);
-    read_loss(c, batch, out_loss);
-    read_balance(c, out_loss);
-    if (image_ce != NULL) c->dev->ops->download(c->dev, image_ce, c->nll, rows * sizeof *image_ce);
-    if (image_correct != NULL) memcpy(image_correct, c->host_correct, rows * sizeof *image_correct);
+    report_fetch(&c->report, 0, c->out.ce);
     moe_try(c->dev->ops->synchronize(c->dev, err));
+    classifier_read_batch(c, 0, out_loss);
+    if (image_ce != NULL) memcpy(image_ce, c->seen.nll, rows * sizeof *image_ce);
+    if (image_correct != NULL) memcpy(image_correct, c->seen.correct, rows * sizeof *image_correct);
     out_loss->forward_seconds = clock_seconds() - start;
+    out_loss->backward_seconds = 0;
 out:
     return status;
 }

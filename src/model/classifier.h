@@ -61,6 +61,7 @@ int32_t classifier_dense_width(int32_t input, int32_t classes, int64_t parameter
 struct classifier_limits {
     int64_t max_batch;
     bool training; /* gradients and moments are allocated */
+    int32_t slots; /* micro-batches of a step whose losses are read together; 0 counts as 1 */
 };
 
 /* What a device must be opened with for such batches. */
@@ -104,7 +105,14 @@ struct classifier_loss {
     double forward_seconds, backward_seconds;
 };
 
-/* Forward and backward; parameter gradients accumulate. Statistics are those of this batch after. */
+/* Gives forward and backward to the device and does not wait; parameter gradients accumulate. The batch's
+ * arrays are read before this returns. slot is below limits.slots. */
+moe_status classifier_give_batch(struct classifier *c, const struct classifier_batch *batch, int32_t slot,
+                                 moe_err *err);
+/* What came out of the batch given to that slot, after synchronize(). Statistics are those of this batch
+ * after. */
+void classifier_read_batch(struct classifier *c, int32_t slot, struct classifier_loss *out_loss);
+/* Both, with the wait between them. */
 moe_status classifier_train_batch(struct classifier *c, const struct classifier_batch *batch,
                                   struct classifier_loss *out_loss, moe_err *err);
 /* Forward only. image_ce and image_correct [batch], host, may be NULL. */

@@ -126,8 +126,6 @@ out:
 
 void classifier_parts_free(struct classifier_parts *parts) {
     params_free(&parts->params);
-    gating_free(&parts->gate);
-    hierarchy_free(&parts->hierarchy);
     memset(parts, 0, sizeof *parts);
 }
 

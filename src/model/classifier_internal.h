@@ -4,6 +4,7 @@
 
 #include "model/classifier.h"
 #include "nn/perceptron.h"
+#include "nn/report.h"
 
 /* Everything that declaring needs and counting looks at. One of gate and hierarchy is used, or neither. */
 struct classifier_parts {
@@ -12,6 +13,20 @@ struct classifier_parts {
     struct hierarchy hierarchy;
     struct mixture experts;
     struct perceptron dense;
+};
+
+/* What a pass leaves for the host beside the gates' statistics, on either side. */
+struct classifier_report {
+    double *ce;       /* [1] sum of nll */
+    int64_t *marks;   /* [3] before forward, before backward, after it */
+    float *nll;       /* [B] */
+    int32_t *correct; /* [B] */
+};
+
+/* What reading a slot takes from its batch. */
+struct classifier_pending {
+    int64_t batch, images;            /* images: labels >= 0 */
+    struct gate_loss_settings weight; /* of the balance losses */
 };
 
 struct classifier {
@@ -25,10 +40,12 @@ struct classifier {
     int64_t last_batch;               /* images of the last batch */
     void *kept_block, *scratch_block; /* device memory */
     act_t *images;                    /* [B, D] */
-    int32_t *labels, *correct;        /* [B] */
+    int32_t *labels;                  /* [B] */
     act_t *mixed, *d_mixed;           /* [B, C] */
-    float *nll;                       /* [B] */
-    int32_t *host_correct;            /* [B] */
+    struct classifier_report out;     /* begins the report that `report` fetches; the gates' end it */
+    struct classifier_report seen;    /* on the host, of the slot read last */
+    struct report report;
+    struct classifier_pending *pending; /* [slots] */
 };
 
 static inline bool classifier_is_hierarchical(const struct classifier_config *config) {

@@ -7,17 +7,24 @@
 #include "core/clock.h"
 #include "model/decoder_internal.h"
 
+static void take_report(const struct decoder *d, struct decoder_report *report, struct arena *arena) {
+    const int64_t rows = d->limits.max_batch * d->limits.max_seq;
+    report->sums = arena_array(arena, double, 3);
+    report->marks = arena_array(arena, int64_t, 3);
+    report->nll = arena_array(arena, float, rows);
+    report->lse = arena_array(arena, float, rows);
+    report->correct = arena_array(arena, int32_t, rows);
+}
+
 void decoder_plan(struct decoder *d, struct nn_memory *memory) {
     const struct nn_limits limits = {.max_batch = d->limits.max_batch, .max_seq = d->limits.max_seq};
     const int64_t rows = limits.max_batch * limits.max_seq, elements = rows * d->model.hidden_size;
     d->tokens = arena_array(&memory->kept, int32_t, rows);
     d->targets = arena_array(&memory->kept, int32_t, rows);
-    d->correct = arena_array(&memory->kept, int32_t, rows);
     d->embedded = nn_kept(memory, elements);
     d->normed = nn_kept(memory, elements);
-    d->nll = arena_array(&memory->kept, float, rows);
-    d->lse = arena_array(&memory->kept, float, rows);
     d->mean_logit = arena_array(&memory->kept, float, rows);
+    take_report(d, &d->out, &memory->kept); /* and the statistics, which begin the routers' memory */
     routing_plan(&d->routing, memory);
     d->d_stream = nn_scratch(memory, elements);
     d->d_normed = nn_scratch(memory, elements);
@@ -25,9 +32,6 @@ void decoder_plan(struct decoder *d, struct nn_memory *memory) {
     for (int32_t l = 0; l < d->parts.layers; l++)
         block_plan(&d->parts.blocks[l], memory, limits);
 }
-
-/* Marks of a training pass. */
-enum { PASS_START, PASS_MIDDLE, PASS_END };
 
 /* Measures with the same calls, then takes the two blocks and plans for real. */
 static moe_status plan_memory(struct decoder *d, moe_err *err) {
@@ -41,6 +45,25 @@ static moe_status plan_memory(struct decoder *d, moe_err *err) {
     memory.kept = arena_over(d->kept_block, kept);
     memory.scratch = arena_over(d->scratch_block, scratch);
     decoder_plan(d, &memory);
+out:
+    return status;
+}
+
+static void view_slot(struct decoder *d, struct arena *arena) {
+    take_report(d, &d->seen, arena);
+    routing_view(&d->routing, arena);
+}
+
+static moe_status create_report(struct decoder *d, moe_err *err) {
+    moe_status status = MOE_OK;
+    const int32_t slots = d->limits.slots > 0 ? d->limits.slots : 1;
+    struct arena measure = arena_measure();
+    view_slot(d, &measure);
+    moe_try(report_create(&d->report, d->dev, measure.peak, slots, err));
+    struct arena first = report_slot(&d->report, 0);
+    view_slot(d, &first);
+    d->pending = calloc((size_t)slots, sizeof *d->pending);
+    moe_check(d->pending != NULL, err, MOE_ENOMEM, "no memory for %d batches", slots);
 out:
     return status;
 }
@@ -82,11 +105,7 @@ moe_status decoder_create(const struct model_config *model, const struct moe_con
     moe_try(create_routing(d, err));
     moe_try(params_allocate(&d->parts.params, dev, limits->training, err));
     moe_try(plan_memory(d, err));
-    const size_t rows = (size_t)(limits->max_batch * limits->max_seq);
-    d->host_rows = malloc(rows * sizeof *d->host_rows);
-    d->host_correct = malloc(rows * sizeof *d->host_correct);
-    moe_check(d->host_rows != NULL && d->host_correct != NULL, err, MOE_ENOMEM, "no memory for %zu rows",
-              rows);
+    moe_try(create_report(d, err));
     *out_decoder = d;
     d = NULL;
 out:
@@ -100,8 +119,8 @@ void decoder_destroy(struct decoder *d) {
     routing_free(&d->routing);
     d->dev->ops->release(d->dev, d->kept_block);
     d->dev->ops->release(d->dev, d->scratch_block);
-    free(d->host_rows);
-    free(d->host_correct);
+    report_free(&d->report);
+    free(d->pending);
     free(d);
 }
 
@@ -197,28 +216,39 @@ static struct head_shape head_shape_of(const struct decoder *d, const struct nn_
     };
 }
 
-/* Sums of the head's per-row results. */
-static void sum_rows(struct decoder *d, const struct decoder_batch *batch, int64_t rows,
-                     struct decoder_loss *loss) {
+static struct decoder_pending pending_of(const struct decoder_batch *batch, double start) {
+    struct decoder_pending pending = {
+        .rows = batch->batch * batch->seq,
+        .label_smoothing = (double)batch->label_smoothing,
+        .z_coeff = (double)batch->z_coeff,
+        .host_timers = batch->host_timers,
+        .start = start,
+    };
+    for (int64_t r = 0; r < pending.rows; r++)
+        pending.targets += batch->targets[r] >= 0;
+    return pending;
+}
+
+/* Sums of the head's per-row results, on the device. */
+static void give_sums(struct decoder *d, const struct nn_pass *pass, const struct decoder_batch *batch) {
     const struct backend *be = d->dev->ops;
-    const double eps = (double)batch->label_smoothing;
-    loss->ce = be->sum(d->dev, d->nll, rows);
-    loss->smoothed = loss->ce;
-    if (eps > 0) {
-        const double uniform = be->sum(d->dev, d->lse, rows) - be->sum(d->dev, d->mean_logit, rows);
-        loss->smoothed = (1 - eps) * loss->ce + eps * uniform;
-    }
-    if (batch->z_coeff > 0) {
-        be->download(d->dev, d->host_rows, d->lse, (size_t)rows * sizeof(float));
-        for (int64_t r = 0; r < rows; r++) {
-            loss->head_z += (double)batch->z_coeff * (double)d->host_rows[r] * (double)d->host_rows[r];
-        }
-    }
-    be->download(d->dev, d->host_correct, d->correct, (size_t)rows * sizeof(int32_t));
-    for (int64_t r = 0; r < rows; r++) {
-        loss->targets += batch->targets[r] >= 0;
-        loss->correct += d->host_correct[r];
-    }
+    be->sum(d->dev, &d->out.sums[0], d->out.nll, pass->rows);
+    if (batch->label_smoothing <= 0) return;
+    be->sum(d->dev, &d->out.sums[1], d->out.lse, pass->rows);
+    be->sum(d->dev, &d->out.sums[2], d->mean_logit, pass->rows);
+}
+
+/* The same on the host. */
+static void read_sums(const struct decoder *d, const struct decoder_pending *p, struct decoder_loss *loss) {
+    const struct decoder_report *seen = &d->seen;
+    const double eps = p->label_smoothing;
+    loss->ce = loss->smoothed = seen->sums[0];
+    if (eps > 0) loss->smoothed = (1 - eps) * loss->ce + eps * (seen->sums[1] - seen->sums[2]);
+    for (int64_t r = 0; p->z_coeff > 0 && r < p->rows; r++)
+        loss->head_z += p->z_coeff * (double)seen->lse[r] * (double)seen->lse[r];
+    for (int64_t r = 0; r < p->rows; r++)
+        loss->correct += seen->correct[r];
+    loss->targets = p->targets;
 }
 
 static struct balance_settings balance_settings_of(const struct decoder *d) {
@@ -230,96 +260,114 @@ static struct balance_settings balance_settings_of(const struct decoder *d) {
     };
 }
 
-/* Reads the routing statistics and turns them into the balance losses. */
-static void balance(struct decoder *d, const struct nn_pass *pass, struct decoder_loss *loss) {
-    const struct balance_settings settings = balance_settings_of(d);
-    routing_download(&d->routing, d->dev);
-    const struct balance_result result = routing_balance(&d->routing, &settings, pass->rows);
-    loss->aux = result.aux;
-    loss->router_z = result.z;
+/* Seconds of a pass: as long as the device took, or (host_timers) as long as the host took to give it, which
+ * says nothing about a device that works on its own. */
+static void read_timers(const struct decoder *d, const struct decoder_pending *p, struct decoder_loss *loss) {
+    const int64_t *marks = d->seen.marks;
+    const double forward = p->host_timers ? p->middle - p->start : 1e-9 * (double)(marks[1] - marks[0]);
+    const double backward = p->host_timers ? p->end - p->middle : 1e-9 * (double)(marks[2] - marks[1]);
+    loss->forward_seconds = forward - p->head_backward;
+    loss->backward_seconds = backward + p->head_backward;
 }
 
-/* Seconds of the pass just given: as long as the device took, or (host_timers) as long as the host took to
- * give it, which says nothing about a device that works on its own. middle and end are the host's clock. */
-static void read_timers(const struct decoder *d, bool host_timers, double start, double middle, double end,
-                        double head_backward, struct decoder_loss *loss) {
-    const struct backend *be = d->dev->ops;
-    const double forward = host_timers ? middle - start : be->elapsed(d->dev, PASS_START, PASS_MIDDLE);
-    const double backward = host_timers ? end - middle : be->elapsed(d->dev, PASS_MIDDLE, PASS_END);
-    loss->forward_seconds = forward - head_backward;
-    loss->backward_seconds = backward + head_backward;
-}
-
-/* Forward, loss and backward, given to the device as one; *middle: the host's clock between them. */
-static double give_pass(struct decoder *d, const struct nn_pass *pass, const struct decoder_batch *batch,
-                        double *head_backward) {
+/* Forward, loss and backward, given to the device as one. */
+static void give_pass(struct decoder *d, const struct nn_pass *pass, const struct decoder_batch *batch,
+                      struct decoder_pending *pending) {
     const struct backend *be = d->dev->ops;
     const struct params *params = &d->parts.params;
     const double weight = (double)pass->rows / (double)batch->step_rows;
     const struct head_shape head = head_shape_of(d, pass, batch, 1.0 / (double)batch->step_rows);
     const struct balance_settings settings = balance_settings_of(d);
     be->pass_begin(d->dev);
-    be->mark(d->dev, PASS_START);
+    be->mark(d->dev, &d->out.marks[0]);
     decoder_forward_body(d, pass);
-    be->head_loss(d->dev, d->nll, d->lse, d->mean_logit, d->correct, d->d_normed,
+    be->head_loss(d->dev, d->out.nll, d->out.lse, d->mean_logit, d->out.correct, d->d_normed,
                   params_grad(params, d->parts.head.weight), d->normed,
-                  params_weight(params, d->parts.head.weight), d->targets, &head, head_backward);
-    be->mark(d->dev, PASS_MIDDLE);
-    const double middle = clock_seconds();
+                  params_weight(params, d->parts.head.weight), d->targets, &head, &pending->head_backward);
+    be->mark(d->dev, &d->out.marks[1]);
+    pending->middle = clock_seconds();
     routing_balance_gradient(&d->routing, d->dev, &settings, pass->rows, weight);
     backward_body(d, pass, weight);
-    be->mark(d->dev, PASS_END);
+    be->mark(d->dev, &d->out.marks[2]);
+    pending->end = clock_seconds();
+    give_sums(d, pass, batch);
     be->pass_end(d->dev);
-    return middle;
+}
+
+moe_status decoder_give_batch(struct decoder *d, const struct decoder_batch *batch, int32_t slot,
+                              moe_err *err) {
+    moe_status status = MOE_OK;
+    const double start = clock_seconds();
+    moe_check(slot >= 0 && slot < d->report.slots, err, MOE_EARG, "slot %d of %d", slot, d->report.slots);
+    moe_try(decoder_check_batch(d, batch, err));
+    const struct nn_pass pass = pass_of(d, batch, true);
+    d->pending[slot] = pending_of(batch, start);
+    decoder_upload(d, batch);
+    give_pass(d, &pass, batch, &d->pending[slot]);
+    report_fetch(&d->report, slot, d->out.sums);
+out:
+    return status;
+}
+
+void decoder_read_batch(struct decoder *d, int32_t slot, struct decoder_loss *out_loss) {
+    const struct decoder_pending *p = &d->pending[slot];
+    const struct balance_settings settings = balance_settings_of(d);
+    struct arena arena = report_slot(&d->report, slot);
+    memset(out_loss, 0, sizeof *out_loss);
+    view_slot(d, &arena);
+    read_sums(d, p, out_loss);
+    const struct balance_result result = routing_balance(&d->routing, &settings, p->rows);
+    out_loss->aux = result.aux;
+    out_loss->router_z = result.z;
+    read_timers(d, p, out_loss);
 }
 
 moe_status decoder_train_batch(struct decoder *d, const struct decoder_batch *batch,
                                struct decoder_loss *out_loss, moe_err *err) {
     moe_status status = MOE_OK;
-    double head_backward = 0;
-    const double start = clock_seconds();
-    moe_try(decoder_check_batch(d, batch, err));
-    memset(out_loss, 0, sizeof *out_loss);
-    const struct nn_pass pass = pass_of(d, batch, true);
-    decoder_upload(d, batch);
-    const double middle = give_pass(d, &pass, batch, &head_backward), end = clock_seconds();
-    sum_rows(d, batch, pass.rows, out_loss);
-    balance(d, &pass, out_loss);
+    moe_try(decoder_give_batch(d, batch, 0, err));
     moe_try(d->dev->ops->synchronize(d->dev, err));
-    read_timers(d, batch->host_timers, start, middle, end, head_backward, out_loss);
+    decoder_read_batch(d, 0, out_loss);
 out:
     return status;
+}
+
+/* Sums of the batch just read, of each sequence. */
+static void sum_sequences(const struct decoder *d, const struct decoder_batch *batch, double *sequence_ce,
+                          int64_t *sequence_correct) {
+    for (int64_t b = 0; b < batch->batch; b++) {
+        double ce = 0;
+        int64_t correct = 0;
+        for (int64_t t = b * batch->seq; t < (b + 1) * batch->seq; t++) {
+            ce += (double)d->seen.nll[t];
+            correct += d->seen.correct[t];
+        }
+        if (sequence_ce != NULL) sequence_ce[b] = ce;
+        if (sequence_correct != NULL) sequence_correct[b] = correct;
+    }
 }
 
 moe_status decoder_eval_batch(struct decoder *d, const struct decoder_batch *batch,
                               struct decoder_loss *out_loss, double *sequence_ce, int64_t *sequence_correct,
                               moe_err *err) {
     moe_status status = MOE_OK;
-    const struct backend *be = d->dev->ops;
     const double start = clock_seconds();
     moe_try(decoder_check_batch(d, batch, err));
-    memset(out_loss, 0, sizeof *out_loss);
     const struct nn_pass pass = pass_of(d, batch, false);
     const struct head_shape head = head_shape_of(d, &pass, batch, 0.0);
+    d->pending[0] = pending_of(batch, start);
     decoder_upload(d, batch);
     decoder_forward_body(d, &pass);
-    be->head_loss(d->dev, d->nll, d->lse, d->mean_logit, d->correct, NULL, NULL, d->normed,
-                  params_weight(&d->parts.params, d->parts.head.weight), d->targets, &head, NULL);
-    sum_rows(d, batch, pass.rows, out_loss);
-    balance(d, &pass, out_loss);
-    be->download(d->dev, d->host_rows, d->nll, (size_t)pass.rows * sizeof(float));
-    for (int64_t b = 0; b < batch->batch; b++) {
-        double ce = 0;
-        int64_t correct = 0;
-        for (int64_t t = b * batch->seq; t < (b + 1) * batch->seq; t++) {
-            ce += (double)d->host_rows[t];
-            correct += d->host_correct[t];
-        }
-        if (sequence_ce != NULL) sequence_ce[b] = ce;
-        if (sequence_correct != NULL) sequence_correct[b] = correct;
-    }
-    moe_try(be->synchronize(d->dev, err));
+    d->dev->ops->head_loss(d->dev, d->out.nll, d->out.lse, d->mean_logit, d->out.correct, NULL, NULL,
+                           d->normed, params_weight(&d->parts.params, d->parts.head.weight), d->targets,
+                           &head, NULL);
+    give_sums(d, &pass, batch);
+    report_fetch(&d->report, 0, d->out.sums);
+    moe_try(d->dev->ops->synchronize(d->dev, err));
+    decoder_read_batch(d, 0, out_loss);
+    sum_sequences(d, batch, sequence_ce, sequence_correct);
     out_loss->forward_seconds = clock_seconds() - start;
+    out_loss->backward_seconds = 0;
 out:
     return status;
 }

@@ -28,6 +28,7 @@ moe_status decoder_count(const struct model_config *model, const struct moe_conf
 struct decoder_limits {
     int64_t max_batch, max_seq; /* of one micro-batch or evaluation batch */
     bool training;              /* gradients and moments are allocated */
+    int32_t slots;              /* micro-batches of a step whose losses are read together; 0 counts as 1 */
 };
 
 /* Builds the model on a device and plans its memory. MOE_EMISMATCH if model->expected_parameters is stated
@@ -53,7 +54,7 @@ struct decoder_batch {
     uint32_t step, micro;
     int64_t step_rows; /* rows of the whole optimizer step; a micro-batch weighs rows / step_rows */
     float label_smoothing, z_coeff;
-    bool host_timers; /* times of the losses by the host's clock, without a wait for the device */
+    bool host_timers; /* times of the losses by the host's clock */
 };
 
 struct decoder_loss {
@@ -67,8 +68,15 @@ struct decoder_loss {
     double forward_seconds, backward_seconds;
 };
 
-/* Forward and backward; parameter gradients accumulate. Routing controls (decoder_routing()->temperature,
- * dense, ...) are set by the caller before; its host statistics are those of this batch after. */
+/* Gives forward and backward to the device and does not wait; parameter gradients accumulate. Routing
+ * controls (decoder_routing()->temperature, dense, ...) are set by the caller before. The batch's arrays are
+ * read before this returns. slot is below limits.slots. */
+moe_status decoder_give_batch(struct decoder *d, const struct decoder_batch *batch, int32_t slot,
+                              moe_err *err);
+/* What came out of the batch given to that slot, after synchronize(); decoder_routing()->host has its
+ * statistics then. */
+void decoder_read_batch(struct decoder *d, int32_t slot, struct decoder_loss *out_loss);
+/* Both, with the wait between them. */
 moe_status decoder_train_batch(struct decoder *d, const struct decoder_batch *batch,
                                struct decoder_loss *out_loss, moe_err *err);
 

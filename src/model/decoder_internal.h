@@ -5,6 +5,7 @@
 #include "model/block.h"
 #include "model/decoder.h"
 #include "nn/embedding.h"
+#include "nn/report.h"
 
 /* Everything that declaring needs and counting looks at; no memory but the lists themselves. */
 struct decoder_parts {
@@ -14,6 +15,23 @@ struct decoder_parts {
     int32_t layers;
     struct norm norm;
     struct linear head;
+};
+
+/* What a pass leaves for the host beside the routers' statistics, on either side. */
+struct decoder_report {
+    double *sums;     /* [3] of nll, lse and mean_logit; the last two with label smoothing only */
+    int64_t *marks;   /* [3] before forward, before backward, after it */
+    float *nll, *lse; /* [rows] */
+    int32_t *correct; /* [rows] */
+};
+
+/* What reading a slot takes from its batch. */
+struct decoder_pending {
+    int64_t rows, targets;
+    double label_smoothing, z_coeff;
+    bool host_timers;
+    double start, middle, end; /* the host's clock */
+    double head_backward;      /* seconds */
 };
 
 struct decoder {
@@ -27,13 +45,14 @@ struct decoder {
     int32_t router_numbers[MOE_MAX_GROUPS * MODEL_MAX_LAYERS]; /* [routing.layers] */
     void *kept_block, *scratch_block;                          /* device memory */
     /* device arrays */
-    int32_t *tokens, *targets, *correct; /* [rows] */
-    act_t *embedded, *normed;            /* [rows, D] */
-    float *nll, *lse, *mean_logit;       /* [rows] */
-    act_t *d_stream, *d_normed;          /* [rows, D], scratch */
-    /* host mirrors for evaluation */
-    float *host_rows;      /* [rows] */
-    int32_t *host_correct; /* [rows] */
+    int32_t *tokens, *targets;  /* [rows] */
+    act_t *embedded, *normed;   /* [rows, D] */
+    float *mean_logit;          /* [rows] */
+    act_t *d_stream, *d_normed; /* [rows, D], scratch */
+    struct decoder_report out;  /* begins the report that `report` fetches; the routers' statistics end it */
+    struct decoder_report seen; /* on the host, of the slot read last */
+    struct report report;
+    struct decoder_pending *pending; /* [slots] */
 };
 
 moe_status decoder_declare(struct decoder_parts *parts, const struct model_config *model,

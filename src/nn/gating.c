@@ -1,8 +1,5 @@
 #include "nn/gating.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 static int64_t cells(const struct gating *g) {
     return (int64_t)g->set.gates * g->set.experts;
 }
@@ -35,26 +32,11 @@ out:
     return status;
 }
 
-static void take_host(struct gating *g, struct arena *arena) {
-    g->host.counts = arena_array(arena, int32_t, GATE_COUNTS * cells(g));
-    g->host.sums = arena_array(arena, float, GATE_SUMS *cells(g));
-    g->host.entropy = arena_array(arena, float, 2 * g->set.gates);
-}
-
-moe_status gating_create_host(struct gating *g, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct arena measure = arena_measure();
-    take_host(g, &measure);
-    moe_try(arena_block(measure.peak, &g->host_block, err));
-    struct arena arena = arena_over(g->host_block, measure.peak);
-    take_host(g, &arena);
-out:
-    return status;
-}
-
-void gating_free(struct gating *g) {
-    free(g->host_block);
-    memset(g, 0, sizeof *g);
+void gating_take_report(const struct gating *g, struct gate_report *report, struct arena *arena) {
+    report->counts = arena_array(arena, int32_t, GATE_COUNTS * cells(g));
+    report->sums = arena_array(arena, float, GATE_SUMS *cells(g));
+    report->entropy = arena_array(arena, float, 2 * g->set.gates);
+    report->loss = arena_array(arena, double, 2);
 }
 
 void gating_plan(struct gating *g, struct nn_memory *memory, struct nn_limits limits) {
@@ -65,11 +47,7 @@ void gating_plan(struct gating *g, struct nn_memory *memory, struct nn_limits li
     g->gates = arena_array(&memory->kept, float, rows *cells(g));
     g->index = arena_array(&memory->kept, int32_t, choices);
     g->choice = arena_array(&memory->kept, float, choices);
-    g->counts = arena_array(&memory->kept, int32_t, GATE_COUNTS * cells(g));
-    g->sums = arena_array(&memory->kept, float, GATE_SUMS *cells(g));
-    g->entropy = arena_array(&memory->kept, float, 2 * g->set.gates);
     g->dsums = arena_array(&memory->kept, float, GATE_SUMS *cells(g));
-    g->loss = arena_array(&memory->kept, double, 2);
     const size_t mark = arena_mark(&memory->scratch);
     g->d_clean = nn_scratch(memory, rows * cells(g));
     g->d_spread = has_noise_matrix(&g->set) ? nn_scratch(memory, rows * cells(g)) : NULL;
@@ -108,16 +86,8 @@ void gating_forward(const struct gating *g, const struct nn_pass *pass, double n
     if (g->spread != NULL && shape.noisy)
         be->linear_forward(pass->dev, g->spread, x, params_weight(pass->params, g->noise), NULL, pass->rows,
                            g->set.input, out);
-    be->gate_forward(pass->dev, g->scores, g->gates, g->index, g->choice, g->counts, g->sums, g->entropy,
-                     g->clean, shape.noisy ? g->spread : NULL, scale, &shape);
-}
-
-void gating_download(struct gating *g, struct device *dev) {
-    const struct backend *be = dev->ops;
-    be->download(dev, g->host.counts, g->counts, (size_t)(GATE_COUNTS * cells(g)) * sizeof(int32_t));
-    be->download(dev, g->host.sums, g->sums, (size_t)(GATE_SUMS * cells(g)) * sizeof(float));
-    be->download(dev, g->host.entropy, g->entropy, 2 * (size_t)g->set.gates * sizeof(float));
-    be->download(dev, g->host.loss, g->loss, 2 * sizeof(double));
+    be->gate_forward(pass->dev, g->scores, g->gates, g->index, g->choice, g->out.counts, g->out.sums,
+                     g->out.entropy, g->clean, shape.noisy ? g->spread : NULL, scale, &shape);
 }
 
 void gating_backward(const struct gating *g, const struct nn_pass *pass, double noise, const act_t *x,
@@ -147,7 +117,7 @@ void gating_balance(const struct gating *g, struct device *dev, const struct gat
         .importance = settings->importance * grad_scale,
         .load = settings->load * grad_scale,
     };
-    dev->ops->gate_balance(dev, g->dsums, g->loss, g->sums, g->counts, &balance);
+    dev->ops->gate_balance(dev, g->dsums, g->out.loss, g->out.sums, g->out.counts, &balance);
 }
 
 struct gate_loss gating_loss(const struct gating *g, const struct gate_loss_settings *settings) {

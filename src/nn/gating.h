@@ -18,12 +18,12 @@ struct gating_settings {
     int32_t level;    /* row of the layer axis */
 };
 
-/* Statistics of one pass, on the host. */
-struct gate_host {
+/* Statistics of one pass, on either side. */
+struct gate_report {
     int32_t *counts; /* [2, A, E], see enum gate_count */
     float *sums;     /* [3, A, E], see enum gate_sum */
     float *entropy;  /* [2, A] */
-    double loss[2];  /* importance and load, before their weights */
+    double *loss;    /* [2] importance and load, before their weights */
 };
 
 struct gating {
@@ -35,28 +35,24 @@ struct gating {
     float *scores, *gates; /* [rows, A E] */
     int32_t *index;        /* [rows, A K] */
     float *choice;         /* [rows, A K] combine weights */
-    int32_t *counts;
-    float *sums, *entropy, *dsums; /* dsums: the gradient of the balance losses with respect to sums */
-    double *loss;                  /* [2], as host.loss */
+    float *dsums;          /* [3, A, E] the gradient of the balance losses with respect to sums */
+    struct gate_report out;
     /* scratch */
     act_t *d_clean, *d_spread; /* [rows, A E] */
-    struct gate_host host;
-    void *host_block; /* owns host.* */
+    struct gate_report host;   /* in the slot read last */
 };
 
 moe_status gating_declare(struct gating *g, struct params *params, const char *prefix,
                           const struct gating_settings *settings, moe_err *err);
-/* Host memory of the statistics. */
-moe_status gating_create_host(struct gating *g, moe_err *err);
-void gating_free(struct gating *g);
+/* Takes the statistics of one side, `out` or `host`, from an arena: a part of a report (nn/report.h). */
+void gating_take_report(const struct gating *g, struct gate_report *report, struct arena *arena);
+/* The rest. */
 void gating_plan(struct gating *g, struct nn_memory *memory, struct nn_limits limits);
 
 /* Chooses for x [rows, D]; scale [rows, A] (NULL = 1). noise >= 0 multiplies the standard deviation of the
  * noise; 0 switches noise and chance off. */
 void gating_forward(const struct gating *g, const struct nn_pass *pass, double noise, const act_t *x,
                     const float *scale);
-/* Reads the statistics and losses into host; waits for the device. */
-void gating_download(struct gating *g, struct device *dev);
 /* From d_choice [rows, A K], d_gates [rows, A E] (either may be NULL) and dsums to the parameters, and
  * to d_scale [rows, A] (may be NULL). The input gets no gradient: it is an image. */
 void gating_backward(const struct gating *g, const struct nn_pass *pass, double noise, const act_t *x,

@@ -30,19 +30,6 @@ out:
     return status;
 }
 
-moe_status hierarchy_create_host(struct hierarchy *h, moe_err *err) {
-    moe_status status = MOE_OK;
-    moe_try(gating_create_host(&h->groups, err));
-    moe_try(gating_create_host(&h->inner, err));
-out:
-    return status;
-}
-
-void hierarchy_free(struct hierarchy *h) {
-    gating_free(&h->groups);
-    gating_free(&h->inner);
-}
-
 void hierarchy_plan(struct hierarchy *h, struct nn_memory *memory, struct nn_limits limits) {
     const int64_t rows = limits.max_batch * limits.max_seq;
     const size_t mark = arena_mark(&memory->scratch);
@@ -55,11 +42,6 @@ void hierarchy_plan(struct hierarchy *h, struct nn_memory *memory, struct nn_lim
 void hierarchy_forward(const struct hierarchy *h, const struct nn_pass *pass, double noise, const act_t *x) {
     gating_forward(&h->groups, pass, noise, x, NULL);
     gating_forward(&h->inner, pass, noise, x, h->groups.gates);
-}
-
-void hierarchy_download(struct hierarchy *h, struct device *dev) {
-    gating_download(&h->groups, dev);
-    gating_download(&h->inner, dev);
 }
 
 void hierarchy_backward(const struct hierarchy *h, const struct nn_pass *pass, double noise, const act_t *x,
@@ -84,8 +66,8 @@ void hierarchy_balance(const struct hierarchy *h, struct device *dev,
         .top_k = h->set.top_k,
     };
     if (is_joint(h)) {
-        dev->ops->gate_balance_joint(dev, h->groups.dsums, h->inner.dsums, h->inner.loss, h->groups.sums,
-                                     h->inner.sums, h->inner.counts, &balance);
+        dev->ops->gate_balance_joint(dev, h->groups.dsums, h->inner.dsums, h->inner.out.loss,
+                                     h->groups.out.sums, h->inner.out.sums, h->inner.out.counts, &balance);
     } else {
         gating_balance(&h->groups, dev, settings, grad_scale);
         gating_balance(&h->inner, dev, settings, grad_scale);

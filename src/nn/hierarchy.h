@@ -25,14 +25,11 @@ struct hierarchy {
 
 moe_status hierarchy_declare(struct hierarchy *h, struct params *params, const char *prefix,
                              const struct hierarchy_settings *settings, moe_err *err);
-moe_status hierarchy_create_host(struct hierarchy *h, moe_err *err);
-void hierarchy_free(struct hierarchy *h);
 void hierarchy_plan(struct hierarchy *h, struct nn_memory *memory, struct nn_limits limits);
 
 /* Leaves the choices in h->inner: index [rows, G K2], numbered through the groups, and choice [rows, G K2],
  * the products of both gates. */
 void hierarchy_forward(const struct hierarchy *h, const struct nn_pass *pass, double noise, const act_t *x);
-void hierarchy_download(struct hierarchy *h, struct device *dev);
 /* From d_choice [rows, G K2] and both levels' dsums to the parameters of both. */
 void hierarchy_backward(const struct hierarchy *h, const struct nn_pass *pass, double noise, const act_t *x,
                         const float *d_choice);

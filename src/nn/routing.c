@@ -10,7 +10,7 @@ static size_t cells(const struct routing *r) {
     return (size_t)r->layers * (size_t)r->experts;
 }
 
-static void take_host(struct routing *r, struct arena *arena) {
+void routing_view(struct routing *r, struct arena *arena) {
     struct routing_host *h = &r->host;
     h->load = arena_array(arena, int32_t, cells(r));
     h->dropped = arena_array(arena, int32_t, cells(r));
@@ -18,8 +18,12 @@ static void take_host(struct routing *r, struct arena *arena) {
     h->entropy = arena_array(arena, float, r->layers);
     h->z = arena_array(arena, float, r->layers);
     h->hist = arena_array(arena, uint16_t, cells(r) * ROUTING_HIST_BINS);
-    h->bias = arena_array(arena, float, cells(r));
-    h->select = arena_array(arena, float, cells(r));
+}
+
+static void take_host(struct routing *r, struct arena *arena) {
+    routing_view(r, arena);
+    r->host.bias = arena_array(arena, float, cells(r));
+    r->host.select = arena_array(arena, float, cells(r));
 }
 
 void routing_describe(struct routing *r, int32_t layers, const struct routing_group *groups, int32_t count) {
@@ -55,9 +59,9 @@ void routing_plan(struct routing *r, struct nn_memory *memory) {
     r->prob_mass = arena_array(&memory->kept, float, cells(r));
     r->entropy = arena_array(&memory->kept, float, r->layers);
     r->z = arena_array(&memory->kept, float, r->layers);
+    r->hist = arena_array(&memory->kept, uint16_t, cells(r) * ROUTING_HIST_BINS);
     r->prob_grad = arena_array(&memory->kept, float, cells(r));
     r->select_bias = arena_array(&memory->kept, float, cells(r));
-    r->hist = arena_array(&memory->kept, uint16_t, cells(r) * ROUTING_HIST_BINS);
 }
 
 void routing_free(struct routing *r) {

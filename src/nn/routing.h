@@ -2,8 +2,8 @@
  * made of them.
  *
  * Between forward and backward the device makes the derivatives of the balance losses with respect to the
- * router probabilities. The statistics are read once, after backward, and the losses computed of them on the
- * host in double: [layers, experts] numbers, for which nothing else waits.
+ * router probabilities. The statistics are read when the whole step has been given to the device, and the
+ * losses computed of them on the host in double: [layers, experts] numbers, for which nothing else waits.
  */
 #ifndef NN_ROUTING_H
 #define NN_ROUTING_H
@@ -48,7 +48,7 @@ struct routing {
     float *prob_grad, *select_bias;
     uint16_t *hist;
     struct routing_host host;
-    void *host_block; /* owns host.* */
+    void *host_block; /* owns host.* that routing_view() has not moved */
 };
 
 /* How balance losses are formed. */
@@ -71,7 +71,10 @@ moe_status routing_create_groups(struct routing *r, int32_t layers, const struct
                                  int32_t count, moe_err *err);
 /* One group, of K = 1. */
 moe_status routing_create(struct routing *r, int32_t layers, int32_t experts, moe_err *err);
+/* Device memory; begins with the statistics, in the order of routing_view(). */
 void routing_plan(struct routing *r, struct nn_memory *memory);
+/* From now on host.* are statistics that stand in `arena`: of a report (nn/report.h). Bias and mask stay. */
+void routing_view(struct routing *r, struct arena *arena);
 void routing_free(struct routing *r);
 
 /* Experts of a row's router, and how many of them a token uses in the coming pass. */

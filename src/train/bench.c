@@ -131,8 +131,8 @@ static moe_status subject_step(struct subject *s, const int32_t *tokens, const i
     decoder_routing(s->decoder)->with_hist = s->e.moe.num_layers > 0;
     moe_try(decoder_train_batch(s->decoder, &batch, &loss, err));
     const double middle = clock_seconds();
-    moe_try(optimizer_norms(&s->optimizer, s->step, &norms, err));
-    optimizer_step(&s->optimizer, s->step, 3e-4, norms.total);
+    optimizer_give(&s->optimizer, s->step, 3e-4);
+    moe_try(optimizer_finish(&s->optimizer, s->step, &norms, err));
     const double end = clock_seconds();
     *times = (struct step_times){loss.forward_seconds, loss.backward_seconds, end - middle, end - start};
 out:

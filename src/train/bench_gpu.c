@@ -212,16 +212,18 @@ static moe_status subject_step(struct subject *s, struct step_times *times, moe_
             .micro = (uint32_t)micro,
             .step_rows = micros * t->micro_batch_size * seq,
         };
+        moe_try(learner_give_batch(&s->learner, &batch, (int32_t)micro, err));
+    }
+    optimizer_give(&s->optimizer, s->step, schedule_lr(t, s->step, 1000));
+    moe_try(s->dev->ops->synchronize(s->dev, err));
+    for (int32_t micro = 0; micro < micros; micro++) {
         struct learner_loss loss;
-        moe_try(learner_train_batch(&s->learner, &batch, &loss, err));
+        learner_read_batch(&s->learner, micro, &loss);
         times->forward += loss.forward_seconds;
         times->backward += loss.backward_seconds;
     }
-    const double middle = clock_seconds();
-    moe_try(optimizer_norms(&s->optimizer, s->step, &norms, err));
-    optimizer_step(&s->optimizer, s->step, schedule_lr(t, s->step, 1000), norms.total);
-    moe_try(s->dev->ops->synchronize(s->dev, err));
-    times->optimizer = clock_seconds() - middle;
+    moe_try(optimizer_finish(&s->optimizer, s->step, &norms, err));
+    times->optimizer = norms.seconds;
     times->total = clock_seconds() - start;
 out:
     return status;
@@ -255,8 +257,10 @@ static moe_status measure_model(const struct bench_gpu_options *options, const c
         optimizer[BENCH_GPU_ROUNDS];
     moe_try(subject_open(&s, options, name, err));
     moe_try(describe(&s, name, out, err));
+    int64_t waited = 0;
     for (int i = -WARM_UP; i < options->rounds; i++) {
         struct step_times times;
+        if (i == 0) waited = s.dev->counts.waits;
         moe_try(subject_step(&s, &times, err));
         if (i < 0) continue;
         rate[i] = (double)out->tokens / times.total;
@@ -269,6 +273,9 @@ static moe_status measure_model(const struct bench_gpu_options *options, const c
     out->forward = median(forward, options->rounds);
     out->backward = median(backward, options->rounds);
     out->optimizer = median(optimizer, options->rounds);
+    out->waits = (double)(s.dev->counts.waits - waited) / options->rounds;
+    out->passes = s.dev->counts.passes;
+    out->plans = s.dev->counts.plans;
 out:
     subject_close(&s);
     return status;

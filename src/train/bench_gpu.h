@@ -34,6 +34,8 @@ struct bench_gpu_model {
     double of_dense;          /* tokens/s over those of the suite's dense model; NAN if there was none */
     double flops_ratio; /* that model's FLOPs per token over this one's: of_dense if only FLOPs counted */
     double forward, backward, optimizer; /* seconds of a step, medians */
+    double waits;                        /* of the host for the device, per step */
+    int64_t passes, plans;               /* struct device_counts, since the device was opened */
 };
 
 struct bench_gpu {

@@ -72,11 +72,15 @@ struct learner learner_of_decoder(const struct experiment *e, struct decoder *d)
     return (struct learner){.e = e, .decoder = d, .params = decoder_params(d), .routing = decoder_routing(d)};
 }
 
+int32_t learner_slots(const struct experiment *e) {
+    return (e->train.batch_size + e->train.micro_batch_size - 1) / e->train.micro_batch_size;
+}
+
 static moe_status open_classifier(struct learner *l, const struct experiment *e, struct device *dev,
                                   moe_err *err) {
     moe_status status = MOE_OK;
     const int32_t batch = e->train.micro_batch_size;
-    const struct classifier_limits limits = {.max_batch = batch, .training = true};
+    const struct classifier_limits limits = {.max_batch = batch, .training = true, .slots = learner_slots(e)};
     moe_try(classifier_create(&e->classifier.net, &limits, dev, &l->classifier, err));
     l->params = classifier_params(l->classifier);
     l->routing = classifier_routing(l->classifier);
@@ -91,8 +95,10 @@ out:
 moe_status learner_open(struct learner *l, const struct experiment *e, struct device *dev, moe_err *err) {
     moe_status status = MOE_OK;
     struct decoder *decoder = NULL;
-    const struct decoder_limits limits = {
-        .max_batch = e->train.micro_batch_size, .max_seq = e->data.sequence_length, .training = true};
+    const struct decoder_limits limits = {.max_batch = e->train.micro_batch_size,
+                                          .max_seq = e->data.sequence_length,
+                                          .training = true,
+                                          .slots = learner_slots(e)};
     *l = (struct learner){.e = e};
     if (experiment_is_classifier(e)) {
         moe_try(open_classifier(l, e, dev, err));
@@ -200,25 +206,33 @@ static struct learner_loss loss_of_images(const struct classifier_loss *loss) {
     };
 }
 
-moe_status learner_train_batch(struct learner *l, const struct learner_batch *batch,
-                               struct learner_loss *out_loss, moe_err *err) {
+moe_status learner_give_batch(struct learner *l, const struct learner_batch *batch, int32_t slot,
+                              moe_err *err) {
     moe_status status = MOE_OK;
     if (l->classifier != NULL) {
         const struct classifier_batch images = images_of(l, batch);
-        struct classifier_loss loss;
-        moe_try(classifier_train_batch(l->classifier, &images, &loss, err));
-        *out_loss = loss_of_images(&loss);
+        moe_try(classifier_give_batch(l->classifier, &images, slot, err));
     } else {
         struct decoder_batch tokens = tokens_of(l, batch);
-        struct decoder_loss loss;
         tokens.label_smoothing = (float)l->e->train.label_smoothing;
         tokens.z_coeff = (float)l->e->train.z_coeff;
         tokens.host_timers = l->e->train.timers == CONFIG_TIMERS_HOST;
-        moe_try(decoder_train_batch(l->decoder, &tokens, &loss, err));
-        *out_loss = loss_of_tokens(&loss);
+        moe_try(decoder_give_batch(l->decoder, &tokens, slot, err));
     }
 out:
     return status;
+}
+
+void learner_read_batch(struct learner *l, int32_t slot, struct learner_loss *out_loss) {
+    if (l->classifier != NULL) {
+        struct classifier_loss loss;
+        classifier_read_batch(l->classifier, slot, &loss);
+        *out_loss = loss_of_images(&loss);
+    } else {
+        struct decoder_loss loss;
+        decoder_read_batch(l->decoder, slot, &loss);
+        *out_loss = loss_of_tokens(&loss);
+    }
 }
 
 static moe_status eval_images(struct learner *l, const struct learner_batch *batch,

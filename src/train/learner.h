@@ -36,6 +36,9 @@ struct learner {
     int32_t *image_correct; /* the same */
 };
 
+/* Micro-batches of a step: as many can be given before the first is read. */
+int32_t learner_slots(const struct experiment *e);
+
 /* Builds the model for training. Errors as decoder_create()'s and classifier_create()'s. e and dev must
  * outlive it. */
 moe_status learner_open(struct learner *l, const struct experiment *e, struct device *dev, moe_err *err);
@@ -75,9 +78,13 @@ struct learner_loss {
     double forward_seconds, backward_seconds;
 };
 
-/* Forward and backward; parameter gradients accumulate. routing->host holds the batch's statistics after. */
-moe_status learner_train_batch(struct learner *l, const struct learner_batch *batch,
-                               struct learner_loss *out_loss, moe_err *err);
+/* Gives forward and backward to the device and does not wait; parameter gradients accumulate. The batch's
+ * data may change when this returns. slot is below learner_slots(). */
+moe_status learner_give_batch(struct learner *l, const struct learner_batch *batch, int32_t slot,
+                              moe_err *err);
+/* What came out of the batch given to that slot, after synchronize(). routing->host holds its statistics
+ * after. */
+void learner_read_batch(struct learner *l, int32_t slot, struct learner_loss *out_loss);
 /* Forward only. sequence_ce and sequence_correct [batch], host: sums per sequence. */
 moe_status learner_eval_batch(struct learner *l, const struct learner_batch *batch,
                               struct learner_loss *out_loss, double *sequence_ce, int64_t *sequence_correct,

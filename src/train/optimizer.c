@@ -42,6 +42,26 @@ static void build_spans(struct optimizer *o) {
     }
 }
 
+static void take_report(const struct optimizer *o, struct optimizer_report *report, struct arena *arena) {
+    report->squares = arena_array(arena, double, o->span_count);
+    report->marks = arena_array(arena, int64_t, 2);
+}
+
+static moe_status create_report(struct optimizer *o, struct device *dev, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct arena measure = arena_measure();
+    take_report(o, &o->out, &measure);
+    moe_try(report_create(&o->report, dev, measure.peak, 1, err));
+    struct arena host = report_slot(&o->report, 0);
+    take_report(o, &o->seen, &host);
+    moe_try(dev->ops->alloc(dev, measure.peak + ARENA_ALIGN, &o->device_block, err));
+    struct arena device = arena_over(o->device_block, measure.peak + ARENA_ALIGN);
+    take_report(o, &o->out, &device);
+    o->clip_scale = arena_array(&device, float, 1);
+out:
+    return status;
+}
+
 moe_status optimizer_create(struct optimizer *o, const struct experiment *e, struct params *params,
                             int32_t layers, int32_t experts, moe_err *err) {
     moe_status status = MOE_OK;
@@ -56,14 +76,13 @@ moe_status optimizer_create(struct optimizer *o, const struct experiment *e, str
     }
     o->segments = calloc(spans, sizeof *o->segments); /* no more than spans */
     o->spans = calloc(spans, sizeof *o->spans);
-    o->squares = calloc(spans, sizeof *o->squares);
     o->span_cell = calloc(spans, sizeof *o->span_cell);
     o->cell_squares = calloc((size_t)layers * (size_t)experts + 1, sizeof *o->cell_squares);
-    moe_check(o->segments != NULL && o->spans != NULL && o->squares != NULL && o->span_cell != NULL &&
-                  o->cell_squares != NULL,
-              err, MOE_ENOMEM, "no memory for the optimizer's tables");
+    moe_check(o->segments != NULL && o->spans != NULL && o->span_cell != NULL && o->cell_squares != NULL, err,
+              MOE_ENOMEM, "no memory for the optimizer's tables");
     build_segments(o);
     build_spans(o);
+    moe_try(create_report(o, params->dev, err));
 out:
     if (status != MOE_OK) optimizer_free(o);
     return status;
@@ -72,9 +91,10 @@ out:
 void optimizer_free(struct optimizer *o) {
     free(o->segments);
     free(o->spans);
-    free(o->squares);
     free(o->span_cell);
     free(o->cell_squares);
+    if (o->report.dev != NULL) o->report.dev->ops->release(o->report.dev, o->device_block);
+    report_free(&o->report);
     memset(o, 0, sizeof *o);
 }
 
@@ -90,39 +110,10 @@ static const char *find_bad_gradient(const struct optimizer *o) {
     return "none (the sum of squares overflowed)";
 }
 
-moe_status optimizer_norms(struct optimizer *o, int64_t step, struct gradient_norms *norms, moe_err *err) {
-    moe_status status = MOE_OK;
-    const struct params *params = o->params;
-    const size_t cells = (size_t)o->moe_layers * (size_t)o->experts;
-    double total = 0, router = 0;
-    params->dev->ops->sum_squares(params->dev, o->squares, params->grads, o->spans, o->span_count);
-    for (int32_t i = 0; i < o->span_count; i++) {
-        total += o->squares[i];
-        if (o->span_cell[i] == CELL_ROUTER) router += o->squares[i];
-    }
-    norms->total = sqrt(total);
-    norms->router = sqrt(router);
-    moe_check(
-        isfinite(norms->total), err, MOE_ENUMERIC,
-        "step %lld: the gradient is not finite; going backward from the loss, the first such tensor is %s. "
-        "Lower train.lr or set train.clip",
-        (long long)step, find_bad_gradient(o));
-    if (norms->expert == NULL) goto out;
-    memset(o->cell_squares, 0, cells * sizeof *o->cell_squares);
-    for (int32_t i = 0; i < o->span_count; i++) {
-        if (o->span_cell[i] >= 0) o->cell_squares[o->span_cell[i]] += o->squares[i];
-    }
-    for (size_t c = 0; c < cells; c++)
-        norms->expert[c] = (float)sqrt(o->cell_squares[c]);
-out:
-    return status;
-}
-
-void optimizer_step(struct optimizer *o, int64_t step, double lr, double total_norm) {
+void optimizer_give(struct optimizer *o, int64_t step, double lr) {
     const struct params *params = o->params;
     const struct backend *be = params->dev->ops;
     const struct train_config *t = &o->train;
-    const double clip_scale = t->clip > 0 && total_norm > t->clip ? t->clip / (total_norm + 1e-6) : 1.0;
     const struct adamw_step adamw = {
         .beta1 = (float)t->beta1,
         .beta2 = (float)t->beta2,
@@ -130,11 +121,47 @@ void optimizer_step(struct optimizer *o, int64_t step, double lr, double total_n
         .bias_correction1 = (float)(1.0 - pow(t->beta1, (double)step)),
         .bias_correction2 = (float)(1.0 - pow(t->beta2, (double)step)),
     };
+    be->mark(params->dev, &o->out.marks[0]);
+    be->sum_squares(params->dev, o->out.squares, params->grads, o->spans, o->span_count);
+    be->clip_scale(params->dev, o->clip_scale, o->out.squares, o->span_count, t->clip);
     for (int32_t i = 0; i < o->segment_count; i++) {
         struct adamw_segment segment = o->segments[i];
         segment.lr = (float)(lr * (double)segment.lr);
         be->adamw(params->dev, params->values, params->compute, params->grads, params->m, params->v, &segment,
-                  1, &adamw, (float)clip_scale);
+                  1, &adamw, o->clip_scale);
     }
-    be->zero(params->dev, params->grads, (size_t)params->total * sizeof(float));
+    be->mark(params->dev, &o->out.marks[1]);
+    report_fetch(&o->report, 0, o->out.squares);
+}
+
+static void expert_norms(const struct optimizer *o, float *norms) {
+    const size_t cells = (size_t)o->moe_layers * (size_t)o->experts;
+    memset(o->cell_squares, 0, cells * sizeof *o->cell_squares);
+    for (int32_t i = 0; i < o->span_count; i++) {
+        if (o->span_cell[i] >= 0) o->cell_squares[o->span_cell[i]] += o->seen.squares[i];
+    }
+    for (size_t c = 0; c < cells; c++)
+        norms[c] = (float)sqrt(o->cell_squares[c]);
+}
+
+moe_status optimizer_finish(struct optimizer *o, int64_t step, struct gradient_norms *norms, moe_err *err) {
+    moe_status status = MOE_OK;
+    const struct params *params = o->params;
+    double total = 0, router = 0;
+    for (int32_t i = 0; i < o->span_count; i++) {
+        total += o->seen.squares[i];
+        if (o->span_cell[i] == CELL_ROUTER) router += o->seen.squares[i];
+    }
+    norms->total = sqrt(total);
+    norms->router = sqrt(router);
+    norms->seconds = 1e-9 * (double)(o->seen.marks[1] - o->seen.marks[0]);
+    moe_check(
+        isfinite(norms->total), err, MOE_ENUMERIC,
+        "step %lld: the gradient is not finite; going backward from the loss, the first such tensor is %s. "
+        "Lower train.lr or set train.clip",
+        (long long)step, find_bad_gradient(o));
+    if (norms->expert != NULL) expert_norms(o, norms->expert);
+    params->dev->ops->zero(params->dev, params->grads, (size_t)params->total * sizeof(float));
+out:
+    return status;
 }

@@ -39,14 +39,12 @@ static void add_loss(struct learner_loss *sum, const struct learner_loss *part, 
     sum->backward_seconds += part->backward_seconds;
 }
 
-/* All micro-batches of a step; gradients accumulate. */
-static moe_status run_micro_batches(struct session *s, int64_t step, int64_t first, int64_t count,
-                                    struct learner_loss *loss, double *data_seconds, moe_err *err) {
+/* All micro-batches of a step, given to the device, which nobody waits for; gradients accumulate. */
+static moe_status give_micro_batches(struct session *s, int64_t step, int64_t first, int64_t count,
+                                     double *data_seconds, moe_err *err) {
     moe_status status = MOE_OK;
     const struct experiment *e = s->e;
     const int64_t seq = e->data.sequence_length, per_micro = e->train.micro_batch_size;
-    *loss = (struct learner_loss){0};
-    routing_sums_clear(&s->step_sums);
     for (int64_t at = 0; at < count; at += per_micro) {
         const int64_t batch = count - at < per_micro ? count - at : per_micro;
         const double start = clock_seconds();
@@ -60,13 +58,24 @@ static moe_status run_micro_batches(struct session *s, int64_t step, int64_t fir
             .micro = (uint32_t)(at / per_micro),
             .step_rows = count * seq,
         };
-        struct learner_loss part;
-        moe_try(learner_train_batch(&s->learner, &b, &part, err));
-        add_loss(loss, &part, (double)batch / (double)count);
-        routing_sums_add(&s->step_sums, s->learner.routing, batch * seq);
+        moe_try(learner_give_batch(&s->learner, &b, (int32_t)(at / per_micro), err));
     }
 out:
     return status;
+}
+
+/* What came out of them. */
+static void read_micro_batches(struct session *s, int64_t count, struct learner_loss *loss) {
+    const int64_t seq = s->e->data.sequence_length, per_micro = s->e->train.micro_batch_size;
+    *loss = (struct learner_loss){0};
+    routing_sums_clear(&s->step_sums);
+    for (int64_t at = 0; at < count; at += per_micro) {
+        const int64_t batch = count - at < per_micro ? count - at : per_micro;
+        struct learner_loss part;
+        learner_read_batch(&s->learner, (int32_t)(at / per_micro), &part);
+        add_loss(loss, &part, (double)batch / (double)count);
+        routing_sums_add(&s->step_sums, s->learner.routing, batch * seq);
+    }
 }
 
 static void count_updates(struct session *s) {
@@ -222,7 +231,7 @@ struct step {
     struct learner_loss loss;
     struct gradient_norms norms;
     double lr;
-    double start, data_seconds, optimizer_start, optimizer_end;
+    double start, data_seconds, computed;
 };
 
 /* Chooses the sequences; the first step of an epoch puts them in order. */
@@ -246,27 +255,28 @@ static struct step begin_step(struct session *s) {
     return step;
 }
 
-static moe_status find_gradients(struct session *s, struct step *step, moe_err *err) {
+/* Gives the device all of the step, and does not wait for it. */
+static moe_status give_step(struct session *s, struct step *step, moe_err *err) {
     moe_status status = MOE_OK;
     set_routing_controls(s, step->number, step->routing);
-    moe_try(
-        run_micro_batches(s, step->number, step->first, step->count, &step->loss, &step->data_seconds, err));
-    moe_check(
-        isfinite(step->loss.smoothed) && isfinite(step->loss.aux), err, MOE_ENUMERIC,
-        "step %lld: the loss is not finite; first tensor that is not: %s. Lower train.lr or set train.clip",
-        (long long)step->number, first_bad_parameter(s));
+    moe_try(give_micro_batches(s, step->number, step->first, step->count, &step->data_seconds, err));
+    step->lr = schedule_lr(&s->e->train, step->number, s->total_steps);
+    optimizer_give(&s->optimizer, step->number, step->lr);
 out:
     return status;
 }
 
-static moe_status move_parameters(struct session *s, struct step *step, moe_err *err) {
+/* The one wait of a step, and what came out. */
+static moe_status read_step(struct session *s, struct step *step, moe_err *err) {
     moe_status status = MOE_OK;
-    step->optimizer_start = clock_seconds();
-    step->lr = schedule_lr(&s->e->train, step->number, s->total_steps);
-    moe_try(optimizer_norms(&s->optimizer, step->number, &step->norms, err));
-    optimizer_step(&s->optimizer, step->number, step->lr, step->norms.total);
     moe_try(s->dev->ops->synchronize(s->dev, err));
-    step->optimizer_end = clock_seconds();
+    step->computed = clock_seconds();
+    read_micro_batches(s, step->count, &step->loss);
+    moe_check(
+        isfinite(step->loss.smoothed) && isfinite(step->loss.aux), err, MOE_ENUMERIC,
+        "step %lld: the loss is not finite; first tensor that is not: %s. Lower train.lr or set train.clip",
+        (long long)step->number, first_bad_parameter(s));
+    moe_try(optimizer_finish(&s->optimizer, step->number, &step->norms, err));
 out:
     return status;
 }
@@ -292,9 +302,9 @@ static moe_status commit_step(struct session *s, const struct step *step, moe_er
         .step = step->number,
         .forward = step->loss.forward_seconds,
         .backward = step->loss.backward_seconds,
-        .optimizer = step->optimizer_end - step->optimizer_start,
+        .optimizer = step->norms.seconds,
         .data = step->data_seconds,
-        .statistics = end - step->optimizer_end,
+        .statistics = end - step->computed,
         .step_seconds = end - step->start,
         .tokens_per_second = (double)(step->count * s->e->data.sequence_length) / (end - step->start),
     };
@@ -309,8 +319,8 @@ out:
 moe_status session_step(struct session *s, moe_err *err) {
     moe_status status = MOE_OK;
     struct step step = begin_step(s);
-    moe_try(find_gradients(s, &step, err));
-    moe_try(move_parameters(s, &step, err));
+    moe_try(give_step(s, &step, err));
+    moe_try(read_step(s, &step, err));
     take_account(s, &step);
     moe_try(record_step(s, &step.loss, &step.norms, step.lr, step.routing, err));
     moe_try(commit_step(s, &step, err));

@@ -24,6 +24,7 @@ static void put(const struct blas_product *p, int64_t i, float value) {
 }
 
 void blas_multiply(struct cuda_device *, const struct blas_product *p, const char *) {
+    emulation_record(reinterpret_cast<const void *>(blas_multiply));
     const int64_t a_row = p->a_transposed ? 1 : p->k, a_column = p->a_transposed ? p->m : 1;
     const int64_t b_row = p->b_transposed ? 1 : p->n, b_column = p->b_transposed ? p->k : 1;
     for (int64_t i = 0; i < p->m; i++) {

@@ -43,9 +43,11 @@ struct emulation_slots {
     alignas(16) unsigned char of_lane[32][EMULATION_SLOT];
 };
 
-void emulation_launch(dim3 grid, int threads, size_t shared, const std::function<void()> &thread);
-void emulation_fail(const char *what); /* says so and ends the program */
-void *emulation_shared(void);          /* the block's dynamic shared memory; 0xff on entry */
+void emulation_launch(const void *kernel, dim3 grid, int threads, size_t shared,
+                      const std::function<void()> &thread);
+void emulation_record(const void *kind); /* a node of the graph that is being recorded, if one is */
+void emulation_fail(const char *what);   /* says so and ends the program */
+void *emulation_shared(void);            /* the block's dynamic shared memory; 0xff on entry */
 /* Shows `value` to the warp and waits for its other lanes; what they showed stays until the next but one
  * call. */
 const struct emulation_slots *emulation_exchange(const void *value, size_t bytes);
@@ -198,6 +200,8 @@ static inline float __int_as_float(int bits) {
     return __uint_as_float(static_cast<unsigned>(bits));
 }
 
+long long cuda_nanoseconds(void);
+
 static inline float rsqrtf(float x) {
     return 1.0f / sqrtf(x);
 }
@@ -273,12 +277,14 @@ static inline float2 __bfloat1622float2(__nv_bfloat162 x) {
 /* ---- runtime: one stream, and everything is done when a call returns
  * ---------------------------------------------------- */
 
+/* Copies to the host arrive when it waits, so that a number read too early shows. */
 enum cudaError_t {
     cudaSuccess = 0,
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
     cudaErrorInvalidConfiguration = 9,
     cudaErrorStreamCaptureUnsupported = 900,
+    cudaErrorGraphExecUpdateFailure = 910,
     cudaErrorUnknown = 999
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
@@ -288,7 +294,8 @@ enum cudaStreamCaptureMode { cudaStreamCaptureModeRelaxed = 2 };
 typedef struct emulation_stream *cudaStream_t;
 typedef struct emulation_event *cudaEvent_t;
 typedef struct emulation_graph *cudaGraph_t;
-typedef struct emulation_graph_exec *cudaGraphExec_t;
+typedef struct emulation_graph *cudaGraphExec_t;
+typedef struct emulation_node *cudaGraphNode_t;
 
 struct cudaDeviceProp {
     char name[256];
@@ -296,11 +303,8 @@ struct cudaDeviceProp {
     int major, minor;
 };
 
-#define cudaStreamNonBlocking   1u
-#define cudaEventDisableTiming  2u
-#define cudaEventDefault        0u
-#define cudaEventRecordDefault  0u
-#define cudaEventRecordExternal 1u
+#define cudaStreamNonBlocking  1u
+#define cudaEventDisableTiming 2u
 
 struct cudaGraphExecUpdateResultInfo {
     int result;
@@ -319,13 +323,13 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
-cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags);
+cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
-cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to);
 /* What is recorded is done at once; while it is, calls that would wait or reach into the host's memory fail.
- */
+ * A graph is the sequence of its kernels, and is updated by one of the same. */
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out);
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count);
 cudaError_t cudaGraphExecUpdate(cudaGraphExec_t last, cudaGraph_t graph, cudaGraphExecUpdateResultInfo *info);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long flags);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);

@@ -173,7 +173,9 @@ static void run_block(size_t shared) {
     if (_setjmp(run.back) == 0) enter(thread_at(0));
 }
 
-void emulation_launch(dim3 grid, int threads, size_t shared, const std::function<void()> &thread) {
+void emulation_launch(const void *kernel, dim3 grid, int threads, size_t shared,
+                      const std::function<void()> &thread) {
+    emulation_record(kernel);
     if (threads < 1 || threads > MOST_THREADS || grid.y > 65535 || grid.z > 65535 || shared > MOST_SHARED) {
         emulation_last_error = cudaErrorInvalidConfiguration;
         return;

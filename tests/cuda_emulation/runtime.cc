@@ -3,15 +3,30 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <vector>
 
 #include "tests/cuda_emulation/emulation.h"
 
-struct emulation_event {
-    std::chrono::steady_clock::time_point at;
+struct emulation_event {};
+
+struct emulation_graph {
+    std::vector<const void *> nodes;
+};
+
+/* A copy to the host on its way. */
+struct delivery {
+    void *dst;
+    std::vector<unsigned char> bytes;
 };
 
 cudaError_t emulation_last_error;
 static bool recording;
+static struct emulation_graph record;
+static std::vector<struct delivery> deliveries;
+
+void emulation_record(const void *kind) {
+    if (recording) record.nodes.push_back(kind);
+}
 
 static cudaError_t not_in_graphs(void) {
     return recording ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
@@ -43,11 +58,18 @@ cudaError_t cudaFreeHost(void *block) {
 
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
     if (kind != cudaMemcpyDeviceToDevice && recording) return not_in_graphs();
-    memcpy(dst, src, bytes);
+    emulation_record(reinterpret_cast<const void *>(cudaMemcpyAsync));
+    if (kind == cudaMemcpyDeviceToHost) {
+        const unsigned char *from = static_cast<const unsigned char *>(src);
+        deliveries.push_back({dst, std::vector<unsigned char>(from, from + bytes)});
+    } else {
+        memcpy(dst, src, bytes);
+    }
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t) {
+    emulation_record(reinterpret_cast<const void *>(cudaMemsetAsync));
     memset(dst, value, bytes);
     return cudaSuccess;
 }
@@ -62,7 +84,11 @@ cudaError_t cudaStreamDestroy(cudaStream_t) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
-    return not_in_graphs();
+    if (recording) return not_in_graphs();
+    for (const struct delivery &d : deliveries)
+        memcpy(d.dst, d.bytes.data(), d.bytes.size());
+    deliveries.clear();
+    return cudaSuccess;
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned) {
@@ -75,56 +101,61 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
     return cudaSuccess;
 }
 
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-    event->at = std::chrono::steady_clock::now();
-    return cudaSuccess;
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
+    return not_in_graphs();
 }
 
-cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
-    if (recording != (flags == cudaEventRecordExternal)) return cudaErrorInvalidValue;
-    return cudaEventRecord(event, stream);
+cudaError_t cudaEventQuery(cudaEvent_t) {
+    return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t) {
     return not_in_graphs();
 }
 
-cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to) {
-    *milliseconds = std::chrono::duration<float, std::milli>(to->at - from->at).count();
-    return cudaSuccess;
+long long cuda_nanoseconds(void) {
+    return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
     if (recording) return cudaErrorStreamCaptureUnsupported;
     recording = true;
+    record.nodes.clear();
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *out) {
     if (!recording) return cudaErrorInvalidValue;
     recording = false;
-    *out = reinterpret_cast<cudaGraph_t>(&recording); /* any address: nothing is kept */
+    *out = new (std::nothrow) emulation_graph(record);
+    return *out != NULL ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *, size_t *count) {
+    *count = graph->nodes.size();
     return cudaSuccess;
 }
 
-cudaError_t cudaGraphExecUpdate(cudaGraphExec_t, cudaGraph_t, cudaGraphExecUpdateResultInfo *) {
-    return cudaSuccess;
+cudaError_t cudaGraphExecUpdate(cudaGraphExec_t last, cudaGraph_t graph, cudaGraphExecUpdateResultInfo *) {
+    return last->nodes == graph->nodes ? cudaSuccess : cudaErrorGraphExecUpdateFailure;
 }
 
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t, unsigned long long) {
-    *out = reinterpret_cast<cudaGraphExec_t>(&recording);
-    return cudaSuccess;
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
+    *out = new (std::nothrow) emulation_graph(*graph);
+    return *out != NULL ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t, cudaStream_t) {
     return not_in_graphs();
 }
 
-cudaError_t cudaGraphDestroy(cudaGraph_t) {
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    delete graph;
     return cudaSuccess;
 }
 
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t) {
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    delete graph;
     return cudaSuccess;
 }
 
@@ -144,6 +175,8 @@ const char *cudaGetErrorString(cudaError_t error) {
         return "out of memory";
     case cudaErrorInvalidConfiguration:
         return "invalid configuration";
+    case cudaErrorGraphExecUpdateFailure:
+        return "the graph update was not performed";
     case cudaErrorStreamCaptureUnsupported:
         return "operation not permitted when stream is capturing";
     default:

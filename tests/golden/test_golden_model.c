@@ -229,9 +229,9 @@ static void optimizer_update(struct fixture *f, int step) {
     char number_of_batch[16];
     struct gradient_norms norms = {0};
     snprintf(number_of_batch, sizeof number_of_batch, "%d", step);
-    assert_int_equal(optimizer_norms(&f->optimizer, step + 1, &norms, NULL), MOE_OK);
+    optimizer_give(&f->optimizer, step + 1, f->experiment.train.lr);
+    assert_int_equal(optimizer_finish(&f->optimizer, step + 1, &norms, NULL), MOE_OK);
     golden_expect_double(&f->golden, "grad_norm", number_of_batch, norms.total, LIMIT_GRADIENT);
-    optimizer_step(&f->optimizer, step + 1, f->experiment.train.lr, norms.total);
 }
 
 /* Marks what cannot agree. Adam divides a gradient by its own size, so rounding noise becomes a whole step.

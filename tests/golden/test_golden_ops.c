@@ -128,8 +128,11 @@ static double mean_loss(struct golden *g, const char *n, const float *nll, const
     for (int64_t r = 0; r < rows; r++)
         z += (double)host_lse[r] * (double)host_lse[r];
     free(host_lse);
-    const double uniform = g->ops->sum(g->dev, lse, rows) - g->ops->sum(g->dev, mean, rows);
-    return ((1 - eps) * g->ops->sum(g->dev, nll, rows) + eps * uniform + (double)z_coeff * z) / counted;
+    double sum_nll, sum_lse, sum_mean;
+    g->ops->sum(g->dev, &sum_nll, nll, rows);
+    g->ops->sum(g->dev, &sum_lse, lse, rows);
+    g->ops->sum(g->dev, &sum_mean, mean, rows);
+    return ((1 - eps) * sum_nll + eps * (sum_lse - sum_mean) + (double)z_coeff * z) / counted;
 }
 
 static void head(struct golden *g, const char *n, float smoothing, float z_coeff) {
@@ -218,7 +221,8 @@ static void adamw(struct golden *g) {
         char grad[16], after[16];
         snprintf(grad, sizeof grad, "grad.%d", t - 1);
         snprintf(after, sizeof after, "after.%d", t - 1);
-        g->ops->adamw(g->dev, p, p, golden_upload(g, "adamw", grad), m, v, &segment, 1, &step, 1.0f);
+        g->ops->adamw(g->dev, p, p, golden_upload(g, "adamw", grad), m, v, &segment, 1, &step,
+                      &(float){1.0f});
         golden_expect(g, "adamw", after, p, LIMIT);
     }
 }

@@ -159,11 +159,12 @@ bench() {
 import json, sys
 b = json.load(open(sys.argv[1]))
 print(f"summary: square products of {b['matrix']}: {b['matrix_tflops']:.0f} TFLOP/s; {len(b['models'])} models, medians of {b['rounds']} steps")
-print(f"{'model':26s} {'E:K':>6s} {'parameters':>11s} {'active':>11s} {'tokens/s':>10s} {'TFLOP/s':>8s} {'of matrix':>9s} {'of dense':>8s} {'FLOPs say':>9s}")
+print(f"{'model':26s} {'E:K':>6s} {'parameters':>11s} {'active':>11s} {'tokens/s':>10s} {'TFLOP/s':>8s} {'of matrix':>9s} {'of dense':>8s} {'FLOPs say':>9s} {'waits':>5s} {'plans/passes':>12s}")
 for m in b["models"]:
     ratio = f"{m['experts']}:{m['top_k']}" if m["experts"] else "dense"
     print(f"{m['name']:26s} {ratio:>6s} {m['parameters']:11d} {m['active']:11d} {m['tokens_per_second']:10.0f} {m['tflops']:8.1f} "
-          f"{100 * m['of_matrix']:8.1f}% {m.get('of_dense', float('nan')):8.3f} {m.get('flops_ratio', float('nan')):9.3f}")
+          f"{100 * m['of_matrix']:8.1f}% {m.get('of_dense', float('nan')):8.3f} {m.get('flops_ratio', float('nan')):9.3f} "
+          f"{m['waits']:5.3g} {m['plans']:5d}/{m['passes']:<6d}")
 PYTHON
 }
 

@@ -60,6 +60,21 @@ same "without graphs" "$work/plain.h5"
 train cuda "$work/host.h5" "${top2[@]}" --set train.timers=host || fail "timers of the host"
 echo "ok: timers of the host"
 
+# Two micro-batches a step: the host waits once for both and the optimizer, and all passes but the first, which is not
+# recorded, are one graph.
+"$moe" bench gpu --device cuda --tier smoke --rounds 2 --matrix 64 --format json --experiment "${top2[0]}" "${top2[@]:1}" \
+    --set train.batch_size=2 --set train.micro_batch_size=1 >"$work/bench" 2>>"$work/log" || fail "bench gpu"
+grep -q '"waits":1,"passes":7,"plans":1[,}]' "$work/bench" || fail "waits and plans of bench gpu: $(cat "$work/bench")"
+echo "ok: one wait a step, one graph for all passes"
+
+# the update was on its way before the host saw a number: the step is still named, and the gradient still there to look at
+if train cuda "$work/diverged.h5" "${top2[@]}" --set train.lr=1000 --set train.weight_decay=100 --set train.clip=0; then
+    fail "a run that diverges"
+fi
+tail -n 1 "$work/log" | grep -q "step 2: the gradient is not finite; .* first such tensor is blocks" ||
+    fail "step 2 and its tensor are not named"
+echo "ok: the step whose gradient is not finite is named"
+
 # interrupted as soon as it has reported a step: no clock decides the outcome
 mkfifo "$work/progress"
 "$moe" train --device cuda --out "$work/int.h5" "${top2[@]}" "${tiny[@]}" --progress-fd 3 3>"$work/progress" >/dev/null 2>>"$work/log" &

@@ -90,9 +90,23 @@ struct vector_case {
     float value;
 };
 
+/* host = what an operation left in `count` numbers of the device, which it frees */
+static void take_doubles(struct device *dev, double *host, double *numbers, int count) {
+    dev->ops->download(dev, host, numbers, (size_t)count * sizeof *host);
+    dev->ops->release(dev, numbers);
+}
+
+static double *give_doubles(struct device *dev, int count) {
+    void *numbers = NULL;
+    if (dev->ops->alloc(dev, (size_t)count * sizeof(double), &numbers, NULL) != MOE_OK) abort();
+    return numbers;
+}
+
 static void call_sum(struct device *dev, void *const *p, const void *args, double *host) {
     const struct vector_case *c = args;
-    host[0] = dev->ops->sum(dev, p[0], c->n);
+    double *sum = give_doubles(dev, 1);
+    dev->ops->sum(dev, sum, p[0], c->n);
+    take_doubles(dev, host, sum, 1);
 }
 
 static void sum_agrees(void **state) {
@@ -137,7 +151,9 @@ static const struct span sum_square_spans[] = {{0, 1}, {1, 0}, {1, 7}, {8, 1000}
 
 static void call_sum_squares(struct device *dev, void *const *p, const void *args, double *host) {
     (void)args;
-    dev->ops->sum_squares(dev, host, p[0], sum_square_spans, PARITY_COUNT(sum_square_spans));
+    double *squares = give_doubles(dev, PARITY_COUNT(sum_square_spans));
+    dev->ops->sum_squares(dev, squares, p[0], sum_square_spans, PARITY_COUNT(sum_square_spans));
+    take_doubles(dev, host, squares, PARITY_COUNT(sum_square_spans));
 }
 
 static void sum_squares_agrees(void **state) {
@@ -150,6 +166,48 @@ static void sum_squares_agrees(void **state) {
         for (int64_t j = 1008; j < 1500; j++)
             x[j] = NAN; /* between spans */
         parity_run(t, call_sum_squares, NULL);
+    }
+    parity_end(t);
+}
+
+/* ---- clipping
+ * ----------------------------------------------------------------------------------------------------- */
+
+struct clip_case {
+    int32_t n;     /* squares */
+    double square; /* each of them; of the norm n * square */
+    double clip;
+};
+
+static const struct clip_case clip_cases[] = {
+    {1, 4.0, 1.0},   {1, 4.0, 3.0},    {1, 4.0, 0.0},   {700, 0.01, 0.5},   {513, 1e-20, 1.0},
+    {3, 0.0, 1.0},   {256, 4.0, 32.0}, {2, 1e300, 1.0}, {2, INFINITY, 1.0}, {300, (double)NAN, 1.0},
+    {1, 4.0, 1e-30}, {5, 1e308, 1.0},  {5, 1e308, 0.0},
+};
+
+static void call_clip_scale(struct device *dev, void *const *p, const void *args, double *host) {
+    const struct clip_case *c = args;
+    double *squares = give_doubles(dev, c->n), values[1024];
+    (void)host;
+    for (int32_t i = 0; i < c->n; i++)
+        values[i] = isfinite(c->square) || i == c->n - 1 ? c->square : 1.0;
+    dev->ops->upload(dev, squares, values, (size_t)c->n * sizeof *values);
+    dev->ops->clip_scale(dev, p[0], squares, c->n, c->clip);
+    dev->ops->release(dev, squares);
+    float scale;
+    dev->ops->download(dev, &scale, p[0], sizeof scale);
+    host[0] = isnan(scale) ? -1.0 : 1.0; /* images hold no NaN: it stands for what is not written */
+    if (isnan(scale)) dev->ops->zero(dev, p[0], sizeof scale);
+}
+
+static void clip_scale_agrees(void **state) {
+    struct parity *t = *state;
+    PARITY_BEGIN(t, clip_scale, 1e-7);
+    for (int i = 0; i < PARITY_COUNT(clip_cases); i++) {
+        const struct clip_case *c = &clip_cases[i];
+        parity_case(t, "%d squares of %g clip %g", c->n, c->square, c->clip);
+        parity_floats(t, "scale", PARITY_OUT, 1, 0.0f);
+        parity_run(t, call_clip_scale, c);
     }
     parity_end(t);
 }
@@ -168,6 +226,7 @@ static const struct adamw_case adamw_cases[] = {
     {1, 1.0f, 1.0f, 1.0f, 1e-8f, true},     {1, 0.0f, 1e-3f, 0.37f, 1e-8f, false},
     {10, 1e-3f, 1.0f, 1.0f, 1e-8f, false},  {1000, 0.02f, 1e-6f, 0.5f, 1e-8f, true},
     {100, 1e-3f, 0.0f, 1.0f, 1e-8f, false}, {2, 0.1f, 1e-8f, 1.0f, 1e-5f, true},
+    {3, 1.0f, 1.0f, NAN, 1e-8f, false},
 };
 
 static const struct adamw_segment adamw_segments[] = {{0, 1, 1e-3f, 0.0f},   {3, 130, 3e-4f, 0.1f},
@@ -184,7 +243,7 @@ static void call_adamw(struct device *dev, void *const *p, const void *args, dou
                                     .bias_correction1 = (float)(1.0 - pow(0.9, c->t)),
                                     .bias_correction2 = (float)(1.0 - pow(0.95, c->t))};
     dev->ops->adamw(dev, p[0], c->alias ? p[0] : p[1], p[2], p[3], p[4], adamw_segments,
-                    PARITY_COUNT(adamw_segments), &step, c->grad_scale);
+                    PARITY_COUNT(adamw_segments), &step, p[5]);
 }
 
 /* Elements outside every segment hold NaN, so that a touch shows. */
@@ -217,6 +276,11 @@ static void adamw_agrees(void **state) {
             images[4][j] *= images[4][j];
         for (int j = 0; j < 5; j++)
             adamw_poison_gaps(images[j]);
+        float *scale = parity_floats(t, "scale", PARITY_IN, 1, 0.0f);
+        if (isnan(c->grad_scale))
+            memset(scale, PARITY_POISON, sizeof *scale);
+        else
+            *scale = c->grad_scale;
         parity_run(t, call_adamw, c);
     }
     parity_end(t);

@@ -454,7 +454,8 @@ static struct classifier_loss fit(struct subject *s, uint32_t steps) {
         batch.step = step;
         memset(grads_of(s), 0, grad_bytes(s));
         train(s, &batch);
-        s->dev->ops->adamw(s->dev, p->values, p->compute, p->grads, p->m, p->v, &all, 1, &adam, 1.0f);
+        s->dev->ops->adamw(s->dev, p->values, p->compute, p->grads, p->m, p->v, &all, 1, &adam,
+                           &(float){1.0f});
     }
     return evaluate(s, &batch);
 }

@@ -203,7 +203,7 @@ static void adamw_follows_its_definition_over_many_steps(void **state) {
             g[i] = 0.0f;
         const struct adamw_step step = {0.9f, 0.95f, 1e-8f, 1.0f - powf(0.9f, (float)t),
                                         1.0f - powf(0.95f, (float)t)};
-        dev->ops->adamw(dev, p, copy, g, m, v, segments, 3, &step, 0.25f);
+        dev->ops->adamw(dev, p, copy, g, m, v, segments, 3, &step, &(float){0.25f});
         for (int s = 0; s < 3; s++) {
             for (int64_t i = segments[s].offset; i < segments[s].offset + segments[s].count; i++) {
                 pd[i] = adamw_by_definition(pd[i], 0.25 * (double)g[i], &md[i], &vd[i], &segments[s], &step);
@@ -228,7 +228,7 @@ static void a_zero_gradient_only_decays(void **state) {
     const struct adamw_segment segment = {0, 3, 0.1f, 0.5f};
     const struct adamw_step step = {0.9f, 0.999f, 1e-8f, 0.1f, 0.001f};
     struct device *dev = open_cpu(1);
-    dev->ops->adamw(dev, p, p, g, m, v, &segment, 1, &step, 1.0f);
+    dev->ops->adamw(dev, p, p, g, m, v, &segment, 1, &step, &(float){1.0f});
     const double want[3] = {0.95, -1.9, 0.475};
     for (int i = 0; i < 3; i++)
         assert_close(p[i], want[i], 1e-7, "decayed", i);
@@ -256,7 +256,7 @@ static void any_number_of_threads_gives_the_same_bits(void **state) {
         double squares[2];
         norm_run(dev, &c, &d, true);
         dev->ops->sum_squares(dev, squares, g, spans, 2);
-        dev->ops->adamw(dev, p, p, g, m, v, segments, 2, &step, 0.5f);
+        dev->ops->adamw(dev, p, p, g, m, v, segments, 2, &step, &(float){0.5f});
         free(g), free(m), free(v);
         device_close(dev);
         if (threads == 1) {

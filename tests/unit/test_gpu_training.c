@@ -129,9 +129,11 @@ static moe_status step(struct learner *l, struct device *dev, struct optimizer *
     struct learner_loss loss;
     struct gradient_norms norms = {.expert = NULL};
     set_controls(l, dev, number);
-    moe_try(learner_train_batch(l, &batch, &loss, err));
-    moe_try(optimizer_norms(o, number, &norms, err));
-    optimizer_step(o, number, 0.5 * e->train.lr, norms.total);
+    moe_try(learner_give_batch(l, &batch, 0, err));
+    optimizer_give(o, number, 0.5 * e->train.lr);
+    moe_try(dev->ops->synchronize(dev, err));
+    learner_read_batch(l, 0, &loss);
+    moe_try(optimizer_finish(o, number, &norms, err));
     move_bias(l);
     *out_loss = (loss.smoothed + loss.head_z) / (double)loss.targets + loss.aux + loss.router_z;
 out:

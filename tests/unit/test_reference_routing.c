@@ -202,7 +202,7 @@ static void first_adamw_step_is_the_sign_of_the_gradient(void **state) {
     const float grads[4] = {3.0f, -0.01f, 0.0f, 1.0f};
     const struct adamw_segment segment = {.offset = 0, .count = 3, .lr = 0.1f, .weight_decay = 0.5f};
     const struct adamw_step step = {0.9f, 0.999f, 1e-8f, 1.0f - 0.9f, 1.0f - 0.999f};
-    dev->ops->adamw(dev, params, compute, grads, m, v, &segment, 1, &step, 2.0f);
+    dev->ops->adamw(dev, params, compute, grads, m, v, &segment, 1, &step, &(float){2.0f});
     assert_true(fabsf(params[0] - (0.95f - 0.1f)) < 1e-6f);
     assert_true(fabsf(params[1] - (-1.9f + 0.1f)) < 1e-6f);
     assert_true(fabsf(params[2] - 0.475f) < 1e-7f);

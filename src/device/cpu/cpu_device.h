@@ -95,7 +95,7 @@ void cpu_add_scaled(struct device *dev, act_t *y, const act_t *x, float alpha, i
 void cpu_head_loss(struct device *dev, float *nll, float *lse, float *mean_logit, int32_t *correct, act_t *dx,
                    float *dw, const act_t *x, const act_t *w, const int32_t *targets,
                    const struct head_shape *shape, double *backward_seconds);
-double cpu_sum(struct device *dev, const float *x, int64_t n);
+void cpu_sum(struct device *dev, double *out, const float *x, int64_t n);
 int64_t cpu_find_nonfinite(struct device *dev, const float *x, int64_t n);
 void cpu_router_forward(struct device *dev, float *logits, float *prob, int32_t *index, float *weight,
                         int32_t *load, float *prob_mass, float *entropy, float *z, const act_t *x,
@@ -138,6 +138,6 @@ void cpu_mixture_loss(struct device *dev, float *nll, int32_t *correct, act_t *d
 void cpu_sum_squares(struct device *dev, double *out, const float *x, const struct span *spans, int32_t n);
 void cpu_adamw(struct device *dev, float *params, act_t *compute, const float *grads, float *m, float *v,
                const struct adamw_segment *segments, int32_t count, const struct adamw_step *step,
-               float grad_scale);
+               const float *grad_scale);
 
 #endif

@@ -96,15 +96,16 @@ static void adamw_piece(float *restrict params, float *restrict compute, const f
 
 void cpu_adamw(struct device *dev, float *params, act_t *compute, const float *grads, float *m, float *v,
                const struct adamw_segment *segments, int32_t count, const struct adamw_step *step,
-               float grad_scale) {
+               const float *grad_scale) {
     float *const copy = compute == params ? NULL : compute;
+    if (isnan(*grad_scale)) return;
 #pragma omp parallel num_threads(dev->options.threads)
     for (int32_t s = 0; s < count; s++) {
         const struct adamw_factors f = {
             .beta1 = step->beta1,
             .beta2 = step->beta2,
             .eps = step->eps,
-            .grad_scale = grad_scale,
+            .grad_scale = *grad_scale,
             .decay = segments[s].lr * segments[s].weight_decay,
             .rate = segments[s].lr / step->bias_correction1,
             .root_scale = 1.0f / sqrtf(step->bias_correction2),

@@ -1,0 +1,29 @@
+/* report.h - the numbers that a pass leaves for the host: losses, counts, times.
+ *
+ * A model takes their arrays one after the other from its memory on the device, and in the same order from a
+ * slot of host memory, so that a slot is filled by one copy, which nobody waits for: the passes of a step
+ * fill a slot each, and are read when the step has been waited for. */
+#ifndef NN_REPORT_H
+#define NN_REPORT_H
+
+#include "core/arena.h"
+#include "device/backend.h"
+
+struct report {
+    struct device *dev;
+    size_t bytes; /* of a slot */
+    int32_t slots;
+    void *host; /* [slots] */
+};
+
+/* slots >= 1. */
+moe_status report_create(struct report *r, struct device *dev, size_t bytes, int32_t slots, moe_err *err);
+void report_free(struct report *r); /* also of one that is all zeros */
+
+/* Sends a slot's bytes on their way, from where the report begins on the device. */
+void report_fetch(const struct report *r, int32_t slot, const void *device);
+
+/* The host's memory of a slot; after synchronize() it holds what was fetched. */
+struct arena report_slot(const struct report *r, int32_t slot);
+
+#endif
