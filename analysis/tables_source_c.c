@@ -25,6 +25,22 @@ static struct table_cell size_cell(const struct c_row *row) {
     return row->name[0] != '\0' ? cell_text("%s", row->name) : cell_text("width %.0f", row->width);
 }
 
+/* Fills a sheet from the runs and their rows (protocols and sizes). */
+typedef moe_status fill_fn(const struct slicing_grid *grid, const struct c_row *rows, int32_t n,
+                           struct sheet *sheet, moe_err *err);
+
+static moe_status build(struct report *report, struct sheet *sheet, fill_fn *fill, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct slicing_grid grid = {0};
+    struct c_row rows[C_ROWS];
+    int32_t n = 0;
+    moe_try(c_open(report, &grid, rows, &n, err));
+    moe_try(fill(&grid, rows, n, sheet, err));
+out:
+    slicing_close(&grid);
+    return status;
+}
+
 /* ---- sizes */
 
 static const struct table_column size_columns[] = {
@@ -60,17 +76,17 @@ out:
     return status;
 }
 
-static moe_status build_sizes(struct report *report, struct sheet *sheet, moe_err *err) {
+static moe_status fill_sizes(const struct slicing_grid *grid, const struct c_row *rows, int32_t n,
+                             struct sheet *sheet, moe_err *err) {
     moe_status status = MOE_OK;
-    struct slicing_grid grid = {0};
-    struct c_row rows[C_ROWS];
-    int32_t n = 0;
-    moe_try(c_open(report, &grid, rows, &n, err));
     for (int32_t r = 0; r < n; r++)
-        moe_try(size_row(&grid, &rows[r], sheet, err));
+        moe_try(size_row(grid, &rows[r], sheet, err));
 out:
-    slicing_close(&grid);
     return status;
+}
+
+static moe_status build_sizes(struct report *report, struct sheet *sheet, moe_err *err) {
+    return build(report, sheet, fill_sizes, err);
 }
 
 /* ---- grid */
@@ -144,31 +160,31 @@ out:
     return status;
 }
 
-static moe_status build_grid(struct report *report, struct sheet *sheet, moe_err *err) {
+static moe_status fill_grid(const struct slicing_grid *grid, const struct c_row *rows, int32_t n,
+                            struct sheet *sheet, moe_err *err) {
     moe_status status = MOE_OK;
-    struct slicing_grid grid = {0};
-    struct c_row rows[C_ROWS];
-    int32_t n = 0;
-    moe_try(c_open(report, &grid, rows, &n, err));
     for (int32_t r = 0; r < n; r++) {
-        const struct slicing_choice usual = c_choice(&grid, &rows[r], &loss_chart, C_NONE, C_NONE);
+        const struct slicing_choice usual = c_choice(grid, &rows[r], &loss_chart, C_NONE, C_NONE);
         struct c_list totals = {0};
-        c_collect(&grid, &usual, AXIS_SPARSITY, C_NONE, C_NONE, &totals);
+        c_collect(grid, &usual, AXIS_SPARSITY, C_NONE, C_NONE, &totals);
         for (int32_t t = 0; t < totals.n; t++) {
             struct slicing_choice one = usual;
             struct c_list sizes = {0};
             one.at[AXIS_SPARSITY] = totals.items[t].a;
             one.free &= ~(1u << AXIS_SPARSITY);
-            c_collect(&grid, &one, AXIS_GRANULARITY, C_NONE, C_NONE, &sizes);
+            c_collect(grid, &one, AXIS_GRANULARITY, C_NONE, C_NONE, &sizes);
             for (int32_t i = 0; i < sizes.n; i++) {
                 const struct c_pair at = {sizes.items[i].a, totals.items[t].a};
-                moe_try(grid_row(&grid, &rows[r], &at, sheet, err));
+                moe_try(grid_row(grid, &rows[r], &at, sheet, err));
             }
         }
     }
 out:
-    slicing_close(&grid);
     return status;
+}
+
+static moe_status build_grid(struct report *report, struct sheet *sheet, moe_err *err) {
+    return build(report, sheet, fill_grid, err);
 }
 
 /* ---- two sizes */
@@ -225,20 +241,22 @@ out:
     return status;
 }
 
-static moe_status build_pairs(struct report *report, struct sheet *sheet, moe_err *err) {
+static moe_status fill_pairs(const struct slicing_grid *grid, const struct c_row *rows, int32_t n,
+                             struct sheet *sheet, moe_err *err) {
     moe_status status = MOE_OK;
-    struct slicing_grid grid = {0};
-    struct c_row rows[C_ROWS];
-    int32_t n = 0;
-    moe_try(c_open(report, &grid, rows, &n, err));
-    for (int32_t i = 0; i < grid.n; i++) {
-        const struct slicing_choice c = pair_choice(&grid, &grid.runs[i]);
-        if (grid.runs[i].at[AXIS_SECOND] == 0 || grid.runs[i].at[AXIS_GENERALIST] > 0) continue;
-        if (is_first(&grid, i, &c)) moe_try(pair_row(&grid, &grid.runs[i], &c, sheet, err));
+    (void)rows;
+    (void)n;
+    for (int32_t i = 0; i < grid->n; i++) {
+        const struct slicing_choice c = pair_choice(grid, &grid->runs[i]);
+        if (grid->runs[i].at[AXIS_SECOND] == 0 || grid->runs[i].at[AXIS_GENERALIST] > 0) continue;
+        if (is_first(grid, i, &c)) moe_try(pair_row(grid, &grid->runs[i], &c, sheet, err));
     }
 out:
-    slicing_close(&grid);
     return status;
+}
+
+static moe_status build_pairs(struct report *report, struct sheet *sheet, moe_err *err) {
+    return build(report, sheet, fill_pairs, err);
 }
 
 /* ---- registry */

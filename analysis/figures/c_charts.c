@@ -27,16 +27,22 @@ static bool is_behind(const struct c_row *a, const struct c_row *b) {
     return a->width != b->width ? a->width > b->width : a->tokens > b->tokens;
 }
 
-void c_rows(const struct slicing_grid *grid, struct c_row rows[C_ROWS], int32_t *out_count) {
+moe_status c_rows(const struct slicing_grid *grid, struct c_row rows[C_ROWS], int32_t *out_count,
+                  moe_err *err) {
+    moe_status status = MOE_OK;
     int32_t n = 0;
     for (int32_t i = 0; i < grid->n; i++) {
         const struct slicing_run *run = &grid->runs[i];
         struct c_row row = {
             .protocol = run->protocol, .width = run->at[AXIS_WIDTH], .tokens = run->at[AXIS_TOKENS]};
-        bool known = n == C_ROWS;
+        bool known = false;
         for (int32_t j = 0; j < n && !known; j++)
             known = is_in(run, &rows[j]);
         if (known) continue;
+        moe_check(n < C_ROWS, err, MOE_ENOTSUP,
+                  "%s: figures and tables of source C show up to %d protocols and sizes, and there are more; "
+                  "give fewer run files (--runs-dir)",
+                  run->file->path, C_ROWS);
         read_size(run, row.name);
         int32_t at = n++;
         for (; at > 0 && is_behind(&rows[at - 1], &row); at--)
@@ -44,6 +50,8 @@ void c_rows(const struct slicing_grid *grid, struct c_row rows[C_ROWS], int32_t 
         rows[at] = row;
     }
     *out_count = n;
+out:
+    return status;
 }
 
 void c_row_title(const struct c_row *row, char *out, size_t size) {
@@ -280,7 +288,7 @@ moe_status c_open(struct report *report, struct slicing_grid *out_grid, struct c
                   int32_t *out_rows, moe_err *err) {
     moe_status status = MOE_OK;
     moe_try(slicing_open(report, out_grid, err));
-    c_rows(out_grid, rows, out_rows);
+    moe_try(c_rows(out_grid, rows, out_rows, err));
     moe_check(*out_rows > 0, err, MOE_ENOTFOUND, "there is no run of the suite " SLICING_SUITE);
 out:
     return status;

@@ -59,8 +59,9 @@ struct c_row {
     char name[24]; /* of the size, as the runs are called; "" if they are not */
 };
 
-/* Those that have runs, by protocol, width, tokens. */
-void c_rows(const struct slicing_grid *grid, struct c_row rows[C_ROWS], int32_t *out_count);
+/* Those that have runs, by protocol, width, tokens. MOE_ENOTSUP: more than C_ROWS. */
+moe_status c_rows(const struct slicing_grid *grid, struct c_row rows[C_ROWS], int32_t *out_count,
+                  moe_err *err);
 void c_row_title(const struct c_row *row, char *out, size_t size);
 void c_row_name(const struct c_row *row, char *out, size_t size); /* shorter */
 
