@@ -145,11 +145,13 @@ out:
     return status;
 }
 
-/* Opens every path once for its identity. The list takes the paths over, and leaves NULL in their place. */
+/* Opens every path for its identity, and keeps open what the budget has room for: most runs are read again.
+ * The list takes the paths over, and leaves NULL in their place. */
 static moe_status read_identities(struct run_list *list, char **paths, int32_t count, moe_err *err) {
     moe_status status = MOE_OK;
     struct run_reader *reader = NULL;
     struct damage damage = {0};
+    size_t held = 0;
     list->files = calloc((size_t)count + 1, sizeof *list->files);
     list->slots = calloc((size_t)count + 1, sizeof *list->slots);
     moe_check(list->files != NULL && list->slots != NULL, err, MOE_ENOMEM,
@@ -167,7 +169,12 @@ static moe_status read_identities(struct run_list *list, char **paths, int32_t c
         list->files[slot] = (struct run_file){.path = paths[i], .info = *info, .index = slot};
         list->slots[slot] = (struct run_slot){.path = paths[i], .bytes = run_bytes(info)};
         paths[i] = NULL;
-        run_reader_close(reader);
+        if (held + list->slots[slot].bytes <= READER_BUDGET) {
+            held += list->slots[slot].bytes;
+            list->slots[slot].reader = reader;
+        } else {
+            run_reader_close(reader);
+        }
         reader = NULL;
     }
     status = refuse_damage(&damage, count, err);

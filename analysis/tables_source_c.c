@@ -229,8 +229,10 @@ static moe_status pair_row(const struct slicing_grid *grid, const struct slicing
     slicing_fraction(run->at[AXIS_SPARSITY], s, sizeof s);
     cells[0] = size != NULL ? cell_text("%.*s", (int)strcspn(size + 5, ","), size + 5)
                             : cell_text("width %.0f", run->at[AXIS_WIDTH]);
-    cells[1] = cell_text("%s%s", slicing_protocol_titles[run->protocol],
-                         run->at[AXIS_FAULT] > 0 && run->protocol == 1 ? ", bias of one group" : "");
+    const double usual = slicing_usual_value(grid, run->protocol, run->at[AXIS_WIDTH], AXIS_WARMUP);
+    cells[1] = cell_text("%s%s%s", slicing_protocol_titles[run->protocol],
+                         run->at[AXIS_FAULT] > 0 && run->protocol == 1 ? ", bias of one group" : "",
+                         run->at[AXIS_WARMUP] != usual ? ", published warm-up" : "");
     cells[2] = cell_text("%s, %s", first, second);
     cells[3] = cell_text("%.0f, %.0f", half / g, half / g2);
     cells[4] = cell_text("%.0f, %.0f", 0.5 / g, 0.5 / g2);

@@ -180,7 +180,7 @@ static moe_status draw_line(struct drawing *d, int32_t panel, const struct sheet
     }
     if (n == 0) goto out;
     plot_add_series(d->plot, panel,
-                    &(struct plot_series){.geom = GEOM_LINE,
+                    &(struct plot_series){.geom = n > 1 ? GEOM_LINE : GEOM_POINTS, /* a point has whiskers */
                                           .n = n,
                                           .position = at,
                                           .value = value,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/file.h"
+#include "fixture_remove.h"
 
 /* Writes text to ROOT/NAME, making folders. 0 on success. */
 static inline int fixture_file(const char *root, const char *name, const char *text) {
@@ -31,12 +32,6 @@ static inline int fixture_paper(const char *root) {
                root, "audit/A.toml",
                "[tokens.dense]\nvalue = \"rate.dense * rate.seconds\"\nunit = \"tokens\"\nsays = \"tokens an "
                "epoch would have\"\n");
-}
-
-static inline int fixture_remove(const char *root) {
-    char command[512];
-    snprintf(command, sizeof command, "rm -rf '%s'", root);
-    return system(command);
 }
 
 #endif

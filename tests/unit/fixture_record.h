@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fixture_remove.h"
 #include "record/writer.h"
 
 #define FIXTURE_MAX_CELLS 64
@@ -68,13 +69,6 @@ out:
 static inline int fixture_result(moe_status status, const moe_err *err) {
     if (status != MOE_OK) fprintf(stderr, "%s\n", err->message);
     return status == MOE_OK ? 0 : -1;
-}
-
-/* Removes a folder of runs, and those whose names begin with its. */
-static inline int fixture_remove(const char *root) {
-    char command[600];
-    snprintf(command, sizeof command, "rm -rf '%s'*", root);
-    return system(command);
 }
 
 #endif
