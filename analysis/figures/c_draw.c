@@ -8,7 +8,8 @@
 #include "analysis/style.h"
 
 #define MAX_CHARTS  5
-#define MAX_COLUMNS 4 /* of values of an axis */
+#define POINT_STEP  0.05 /* of the way to the next value */
+#define MAX_COLUMNS 4    /* of values of an axis */
 
 /* What all panels of a chart share. */
 struct sheet_of_chart {
@@ -179,6 +180,7 @@ static moe_status draw_line(struct drawing *d, int32_t panel, const struct sheet
         high[n++] = e.n > 1 ? e.high : e.value;
     }
     if (n == 0) goto out;
+    if (n == 1) at[0] += POINT_STEP * (line - 0.5 * (s->lines.n - 1)); /* points beside each other */
     plot_add_series(d->plot, panel,
                     &(struct plot_series){.geom = n > 1 ? GEOM_LINE : GEOM_POINTS, /* a point has whiskers */
                                           .n = n,
