@@ -327,14 +327,12 @@ static moe_status expand(struct ledger *ledger, const json_t *entry, int line, m
     const struct table t = {ledger, entry, "claim", line};
     const json_t *each = json_object_get(entry, "each");
     json_t *copy = NULL;
-    char id[128], *spelled = NULL;
+    char id[128];
     if (!json_is_object(entry)) return complain(&t, "expected a table", err);
     if (each != NULL) moe_try(string_array(&t, "each", each, err));
     for (size_t i = 0; i < (each != NULL ? json_array_size(each) : 1); i++) {
         const char *with = each != NULL ? json_string_value(json_array_get(each, i)) : "";
-        spelled = member_spelled(with);
-        moe_check(spelled != NULL, err, MOE_ENOMEM, "%s: no memory", ledger->path);
-        copy = each != NULL ? member_substitute(entry, with, spelled) : json_deep_copy(entry);
+        copy = each != NULL ? member_substitute(entry, with) : json_deep_copy(entry);
         moe_check(copy != NULL, err, MOE_ENOMEM, "%s: no memory", ledger->path);
         if (each != NULL) {
             const char *stem = json_string_value(json_object_get(copy, "id"));
@@ -345,11 +343,8 @@ static moe_status expand(struct ledger *ledger, const json_t *entry, int line, m
         json_object_set_new(copy, "line", json_integer(line));
         json_array_append_new(ledger->expanded, copy);
         copy = NULL;
-        free(spelled);
-        spelled = NULL;
     }
 out:
-    free(spelled);
     json_decref(copy);
     return status;
 }

@@ -6,9 +6,10 @@
 
 #include "core/status.h"
 
-/* moe-report claims [--source A] [--format text|json] [--runs-dir DIR] [--tier T] [--protocol P] [--paper
- * DIR] Without --source all sources, in JSON one object after another. argv[0] is the command's name.
- * MOE_EUSAGE for a wrong command line. */
+/* moe-report claims [--source A] [--format text|json] [--runs-dir DIR] [--tier T] [--protocol P]
+ *                   [--paper DIR]
+ * Without --source all sources; in JSON one array. argv[0] is the command's name. MOE_EUSAGE for a wrong
+ * command line. */
 moe_status claims_command(int argc, char **argv, FILE *out, moe_err *err);
 
 #endif

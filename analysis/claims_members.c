@@ -80,6 +80,9 @@ static json_t *substitute_in(const json_t *value, const char *with, const char *
     return json_deep_copy(value);
 }
 
-json_t *member_substitute(const json_t *entry, const char *with, const char *spelled) {
-    return substitute_in(entry, with, spelled, false);
+json_t *member_substitute(const json_t *entry, const char *with) {
+    char *spelled = member_spelled(with);
+    json_t *copy = spelled != NULL ? substitute_in(entry, with, spelled, false) : NULL;
+    free(spelled);
+    return copy;
 }

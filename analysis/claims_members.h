@@ -11,7 +11,8 @@ char *member_fill(const char *text, const char *mark, const char *with);
  * NULL when memory is out. */
 char *member_spelled(const char *member);
 
-/* A copy of a claim with "{each}" replaced by `with`, and by `spelled` in what people read. */
-json_t *member_substitute(const json_t *entry, const char *with, const char *spelled);
+/* A copy of a claim with "{each}" replaced by `with`, spelled in what people read. NULL when memory is out.
+ */
+json_t *member_substitute(const json_t *entry, const char *with);
 
 #endif

@@ -14,7 +14,7 @@
  *     log.loss.100@flat                         a classifier's training loss, mean of the batches up to the
  *                                               evaluation at step 100; log.loss: up to the last. Also
  *                                               log.moe_loss, log.accuracy, log.seconds (train_log.h)
- *     domain_ce@dense                       validation loss in each domain of text, at the last evaluation
+ *     domain_ce@dense                           validation loss in each domain of text, at the end
  *     config.train.batch_size@dense             a number of the configuration
  *     config_is.moe.router.sigmoid@top2         1 if the configuration has this word there, else
  *                                               0; true and false are words

@@ -31,7 +31,7 @@ static void add(void *user, const char *suite, const char *experiment, const cha
     if (!missing->overflow) missing->groups[missing->count++] = group;
 }
 
-static void add_need(struct run_list *runs, const struct run_need *need, struct missing *missing) {
+static void add_need(const struct run_list *runs, const struct run_need *need, struct missing *missing) {
     if (run_list_concerns(runs, need)) run_need_missing(runs, need, add, missing);
 }
 

@@ -7,21 +7,13 @@
 
 #define MAX_MISSING_NAMES 12 /* in a message */
 
-static bool was_evaluated_on(struct run_list *list, const struct run_file *file, const char *domain) {
-    struct run_reader *reader = NULL;
-    if (run_list_reader(list, file, &reader, NULL) != MOE_OK) return false;
-    for (int32_t d = 0; d < file->info.axes.domains; d++)
-        if (strcmp(run_reader_domain(reader, d), domain) == 0) return true;
-    return false;
-}
-
-bool run_list_concerns(struct run_list *list, const struct run_need *need) {
+bool run_list_concerns(const struct run_list *list, const struct run_need *need) {
     const bool of_sweep = run_is_of_sweep(need->experiments[0]);
     for (int32_t i = 0; i < run_list_count(list); i++) {
         const struct run_file *file = run_list_at(list, i);
         if (strcmp(file->info.suite, need->suite) != 0 || run_is_of_sweep(file->info.experiment) != of_sweep)
             continue;
-        if (need->domain == NULL || was_evaluated_on(list, file, need->domain)) return true;
+        if (need->domain == NULL || run_list_domain(list, file, need->domain) >= 0) return true;
     }
     return false;
 }

@@ -18,7 +18,7 @@ struct run_need {
 
 /* Whether a report of these runs speaks of what needs this: there are runs of the suite with the domain,
  * or runs of its learning-rate sweeps for what needs those. Otherwise it leaves the figure or table out. */
-bool run_list_concerns(struct run_list *list, const struct run_need *need);
+bool run_list_concerns(const struct run_list *list, const struct run_need *need);
 
 /* Calls `tell` for each group of the need that has no run. protocol NULL: a pattern that nothing fits. The
  * strings are those of the need. */

@@ -13,7 +13,7 @@
 
 /* Beside a run_file: what only the list knows. */
 struct run_slot {
-    char *path;
+    char *path, *domains;      /* names of the domains, each with its terminating 0 */
     struct run_reader *reader; /* NULL = not in memory */
     uint64_t last_use;
     size_t bytes;
@@ -62,6 +62,7 @@ static int by_identity(const void *a, const void *b) {
 static void drop_run(struct run_list *list, int32_t slot) {
     run_reader_close(list->slots[slot].reader);
     free(list->slots[slot].path);
+    free(list->slots[slot].domains);
     list->slots[slot] = (struct run_slot){0};
 }
 
@@ -145,13 +146,29 @@ out:
     return status;
 }
 
+static size_t held_bytes(const struct run_list *list) {
+    size_t held = 0;
+    for (int32_t i = 0; i < list->count; i++)
+        if (list->slots[i].reader != NULL) held += list->slots[i].bytes;
+    return held;
+}
+
+static moe_status copy_domains(const struct run_reader *reader, char **out, moe_err *err) {
+    struct text names = {0};
+    for (int32_t d = 0; d < run_reader_info(reader)->axes.domains; d++) {
+        const char *name = run_reader_domain(reader, d);
+        text_append_bytes(&names, name, strlen(name) + 1);
+    }
+    return text_take(&names, out, err);
+}
+
 /* Opens every path for its identity, and keeps open what the budget has room for: most runs are read again.
  * The list takes the paths over, and leaves NULL in their place. */
 static moe_status read_identities(struct run_list *list, char **paths, int32_t count, moe_err *err) {
     moe_status status = MOE_OK;
     struct run_reader *reader = NULL;
     struct damage damage = {0};
-    size_t held = 0;
+    char *domains = NULL;
     list->files = calloc((size_t)count + 1, sizeof *list->files);
     list->slots = calloc((size_t)count + 1, sizeof *list->slots);
     moe_check(list->files != NULL && list->slots != NULL, err, MOE_ENOMEM,
@@ -164,17 +181,18 @@ static moe_status read_identities(struct run_list *list, char **paths, int32_t c
             continue;
         }
         moe_check(status == MOE_OK, err, status, "%s", why.message);
+        moe_try(copy_domains(reader, &domains, err));
         const struct run_info *info = run_reader_info(reader);
+        const bool fits = held_bytes(list) + run_bytes(info) <= READER_BUDGET;
         const int32_t slot = list->count++;
         list->files[slot] = (struct run_file){.path = paths[i], .info = *info, .index = slot};
-        list->slots[slot] = (struct run_slot){.path = paths[i], .bytes = run_bytes(info)};
+        list->slots[slot] = (struct run_slot){.path = paths[i], .domains = domains, .bytes = run_bytes(info)};
         paths[i] = NULL;
-        if (held + list->slots[slot].bytes <= READER_BUDGET) {
-            held += list->slots[slot].bytes;
+        domains = NULL;
+        if (fits)
             list->slots[slot].reader = reader;
-        } else {
+        else
             run_reader_close(reader);
-        }
         reader = NULL;
     }
     status = refuse_damage(&damage, count, err);
@@ -249,6 +267,13 @@ struct run_group run_list_group(const struct run_list *list, const char *suite, 
     return group;
 }
 
+int32_t run_list_domain(const struct run_list *list, const struct run_file *file, const char *name) {
+    const char *known = list->slots[file->index].domains;
+    for (int32_t d = 0; d < file->info.axes.domains; d++, known += strlen(known) + 1)
+        if (strcmp(known, name) == 0) return d;
+    return -1;
+}
+
 bool run_is_of_sweep(const char *experiment) {
     return strncmp(experiment, LR_SWEEP_PREFIX, strlen(LR_SWEEP_PREFIX)) == 0;
 }
@@ -256,14 +281,12 @@ bool run_is_of_sweep(const char *experiment) {
 /* Closes the readers used longest ago until `bytes` more fit into the budget. */
 static void evict(struct run_list *list, size_t bytes) {
     for (;;) {
-        size_t held = 0;
         int32_t oldest = -1;
         for (int32_t i = 0; i < list->count; i++) {
             if (list->slots[i].reader == NULL) continue;
-            held += list->slots[i].bytes;
             if (oldest < 0 || list->slots[i].last_use < list->slots[oldest].last_use) oldest = i;
         }
-        if (oldest < 0 || held + bytes <= READER_BUDGET) return;
+        if (oldest < 0 || held_bytes(list) + bytes <= READER_BUDGET) return;
         run_reader_close(list->slots[oldest].reader);
         list->slots[oldest].reader = NULL;
     }

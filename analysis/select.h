@@ -63,6 +63,13 @@ void run_list_forget_used(struct run_list *list);
  */
 moe_status run_list_used(const struct run_list *list, char **out_text, moe_err *err);
 
+/* The domain of multiple-choice questions. */
+#define DOMAIN_QUESTIONS "endings"
+
+/* Number of a domain of a run's evaluation; -1: it has none of this name. No use of the run, and no reading.
+ */
+int32_t run_list_domain(const struct run_list *list, const struct run_file *file, const char *name);
+
 /* Whether an experiment's name is that of a run of a learning-rate sweep: it is trained by a command of its
  * own and stands for no experiment. */
 bool run_is_of_sweep(const char *experiment);

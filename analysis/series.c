@@ -147,23 +147,6 @@ out:
     return status;
 }
 
-/* Number of the domain of multiple-choice questions. */
-static moe_status find_questions(struct run_list *list, const struct run_file *file, double *out,
-                                 moe_err *err) {
-    moe_status status = MOE_OK;
-    struct run_reader *reader = NULL;
-    moe_try(run_list_reader(list, file, &reader, err));
-    for (int32_t d = 0; d < file->info.axes.domains; d++) {
-        if (strcmp(run_reader_domain(reader, d), "endings") != 0) continue;
-        *out = d;
-        goto out;
-    }
-    moe_check(false, err, MOE_ENOTFOUND, "%s: the run was asked no questions (data.choice_questions)",
-              file->path);
-out:
-    return status;
-}
-
 static moe_status eval_series(struct run_list *list, const struct run_file *file,
                               const struct series_info *info, struct series *out, moe_err *err) {
     moe_status status = MOE_OK;
@@ -173,7 +156,9 @@ static moe_status eval_series(struct run_list *list, const struct run_file *file
     double per_epoch = 1.0;
     double wanted = 0.0;
     int64_t dims[4];
-    if (info->kind == KIND_ANSWERS) moe_try(find_questions(list, file, &wanted, err));
+    if (info->kind == KIND_ANSWERS) wanted = run_list_domain(list, file, DOMAIN_QUESTIONS);
+    moe_check(wanted >= 0, err, MOE_ENOTFOUND, "%s: the run was asked no questions (data.choice_questions)",
+              file->path);
     moe_try(steps_per_epoch(list, file, &per_epoch, err));
     moe_try(read_rows(list, file, "/eval/step", -1, &step, dims, err));
     const int64_t n = dims[0];

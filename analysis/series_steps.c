@@ -108,29 +108,15 @@ out:
     return status;
 }
 
-/* The number of the domain that a series of /eval speaks of. */
-static moe_status domain_of(struct run_list *list, const struct run_file *file,
-                            const struct step_series *info, double *out_domain, moe_err *err) {
-    moe_status status = MOE_OK;
-    struct run_reader *reader = NULL;
-    *out_domain = 0.0;
-    if (info->kind == STEP_EVAL) goto out;
-    moe_try(run_list_reader(list, file, &reader, err));
-    for (int32_t d = 0; d < file->info.axes.domains; d++)
-        if (strcmp(run_reader_domain(reader, d), COURSE) == 0) *out_domain = d;
-    moe_check(*out_domain > 0.0, err, MOE_ENOTFOUND, "%s: %s: the run has no domain \"%s\"", file->path,
-              info->name, COURSE);
-out:
-    return status;
-}
-
 static moe_status of_eval(struct run_list *list, const struct run_file *file, const struct step_series *info,
                           struct series *out, moe_err *err) {
     moe_status status = MOE_OK;
     double *domain = NULL;
     double wanted = 0.0;
     int64_t dims[4];
-    moe_try(domain_of(list, file, info, &wanted, err));
+    if (info->kind != STEP_EVAL) wanted = run_list_domain(list, file, COURSE);
+    moe_check(wanted >= 0, err, MOE_ENOTFOUND, "%s: %s: the run has no domain \"%s\"", file->path, info->name,
+              COURSE);
     moe_try(read_steps(list, file, "/eval/step", out, err));
     const int32_t rows = out->n;
     moe_try(read_rows(list, file, "/eval/domain", rows, &domain, dims, err));

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "analysis/domain_losses.h"
 #include "analysis/slicing.h"
 
 #define LAST_STEPS 50
@@ -14,28 +15,15 @@ const char *const slicing_number_labels[SLICING_NUMBERS] = {
     "validation loss (nats per token)", "accuracy", "training loss (nats per token)",
     "balance loss (1 = balanced)", "largest over mean load"};
 
-/* The value of a column of /eval at the last evaluation, in the row of a domain. */
+/* NULL: all. */
 static moe_status last_evaluation(const struct slicing_grid *grid, const struct slicing_run *run,
                                   const char *column, const char *domain, double *out, moe_err *err) {
     moe_status status = MOE_OK;
-    struct run_reader *reader = NULL;
-    double *values = NULL, *domains = NULL;
-    int64_t dims[4];
-    int32_t rank = 0, wanted = domain == NULL ? 0 : -1;
-    moe_try(run_list_reader(grid->report->runs, run->file, &reader, err));
-    for (int32_t d = 0; domain != NULL && d < run->file->info.axes.domains; d++)
-        if (strcmp(run_reader_domain(reader, d), domain) == 0) wanted = d;
-    moe_check(wanted >= 0, err, MOE_ENOTFOUND, "%s: no domain \"%s\" was evaluated", run->file->path, domain);
-    moe_try(run_list_array(grid->report->runs, run->file, column, &values, dims, &rank, err));
-    moe_try(run_list_array(grid->report->runs, run->file, "/eval/domain", &domains, dims, &rank, err));
-    int64_t row = dims[0] - 1;
-    while (row >= 0 && (int32_t)domains[row] != wanted)
-        row--;
-    moe_check(row >= 0, err, MOE_ENOTFOUND, "%s: the run was never evaluated", run->file->path);
-    *out = values[row];
+    struct run_list *runs = grid->report->runs;
+    const int32_t number = domain != NULL ? run_list_domain(runs, run->file, domain) : 0;
+    moe_check(number >= 0, err, MOE_ENOTFOUND, "%s: no domain \"%s\" was evaluated", run->file->path, domain);
+    moe_try(domain_last(runs, run->file, column, number, out, err));
 out:
-    free(values);
-    free(domains);
     return status;
 }
 

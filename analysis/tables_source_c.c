@@ -12,12 +12,8 @@
 
 /* The first run of a row, with experts or without. */
 static const struct slicing_run *any_run(const struct slicing_grid *grid, const struct c_row *row) {
-    for (int32_t i = 0; i < grid->n; i++) {
-        const struct slicing_run *run = &grid->runs[i];
-        if (run->protocol == row->protocol && run->at[AXIS_WIDTH] == row->width &&
-            run->at[AXIS_TOKENS] == row->tokens)
-            return run;
-    }
+    for (int32_t i = 0; i < grid->n; i++)
+        if (c_is_in_row(&grid->runs[i], row)) return &grid->runs[i];
     return NULL;
 }
 

@@ -17,7 +17,7 @@ static void read_size(const struct slicing_run *run, char out[24]) {
     snprintf(out, 24, "%.*s", at != NULL ? (int)strcspn(at + 5, ",") : 0, at != NULL ? at + 5 : "");
 }
 
-static bool is_in(const struct slicing_run *run, const struct c_row *row) {
+bool c_is_in_row(const struct slicing_run *run, const struct c_row *row) {
     return row->protocol == run->protocol && row->width == run->at[AXIS_WIDTH] &&
            row->tokens == run->at[AXIS_TOKENS];
 }
@@ -37,7 +37,7 @@ moe_status c_rows(const struct slicing_grid *grid, struct c_row rows[C_ROWS], in
             .protocol = run->protocol, .width = run->at[AXIS_WIDTH], .tokens = run->at[AXIS_TOKENS]};
         bool known = false;
         for (int32_t j = 0; j < n && !known; j++)
-            known = is_in(run, &rows[j]);
+            known = c_is_in_row(run, &rows[j]);
         if (known) continue;
         moe_check(n < C_ROWS, err, MOE_ENOTSUP,
                   "%s: figures and tables of source C show up to %d protocols and sizes, and there are more; "
@@ -192,6 +192,38 @@ moe_status c_estimate(const struct slicing_grid *grid, const struct slicing_choi
                       const struct c_chart *chart, struct stats_estimate *out, moe_err *err) {
     return chart->minus_dense ? differences(grid, choice, chart, out, err)
                               : slicing_estimate(grid, choice, chart->number, chart->domain, out, err);
+}
+
+moe_status c_add_line(const struct slicing_grid *grid, struct plot *plot, int32_t panel,
+                      const struct slicing_choice *choice, const struct c_chart *chart,
+                      const struct c_list *x, const struct plot_pen *pen, double shift, moe_err *err) {
+    moe_status status = MOE_OK;
+    double at[C_VALUES], value[C_VALUES], low[C_VALUES], high[C_VALUES];
+    int32_t n = 0;
+    struct slicing_choice c = *choice;
+    c.free &= ~(1u << chart->x);
+    for (int32_t i = 0; i < x->n; i++) {
+        struct stats_estimate e;
+        c.at[chart->x] = x->items[i].a;
+        moe_try(c_estimate(grid, &c, chart, &e, err));
+        if (e.n == 0) continue;
+        at[n] = i;
+        value[n] = e.value;
+        low[n] = e.n > 1 ? e.low : e.value;
+        high[n++] = e.n > 1 ? e.high : e.value;
+    }
+    if (n == 0) goto out;
+    if (n == 1) at[0] += shift;
+    plot_add_series(plot, panel,
+                    &(struct plot_series){.geom = n > 1 ? GEOM_LINE : GEOM_POINTS,
+                                          .n = n,
+                                          .position = at,
+                                          .value = value,
+                                          .low = low,
+                                          .high = high,
+                                          .pen = *pen});
+out:
+    return status;
 }
 
 /* Colour by the first value's place among the different ones, mark and dash by the second's. */

@@ -9,7 +9,6 @@
 
 #define COLUMNS     4
 #define MAX_DOMAINS 16
-#define QUESTIONS   "endings" /* the domain of multiple-choice questions */
 
 struct domain_names {
     char names[MAX_DOMAINS][40];
@@ -25,7 +24,7 @@ static moe_status find_domains(const struct slicing_grid *grid, struct domain_na
         moe_try(run_list_reader(grid->report->runs, grid->runs[i].file, &reader, err));
         for (int32_t d = 0; d < grid->runs[i].file->info.axes.domains; d++) {
             const char *name = run_reader_domain(reader, d);
-            bool known = out->n == MAX_DOMAINS || strcmp(name, QUESTIONS) == 0;
+            bool known = out->n == MAX_DOMAINS || strcmp(name, DOMAIN_QUESTIONS) == 0;
             for (int32_t j = 0; j < out->n && !known; j++)
                 known = strcmp(out->names[j], name) == 0;
             if (!known) snprintf(out->names[out->n++], sizeof out->names[0], "%s", name);
@@ -34,11 +33,6 @@ static moe_status find_domains(const struct slicing_grid *grid, struct domain_na
     run_list_forget_used(grid->report->runs);
 out:
     return status;
-}
-
-static bool has_domain(const struct slicing_grid *grid, const struct slicing_run *run, const char *domain) {
-    double value;
-    return slicing_number_of(grid, run, NUMBER_EVAL_CE, domain, &value, NULL) == MOE_OK;
 }
 
 /* The row (protocol, size) with the most runs of the usual settings; of equals the last: corrected, larger.
@@ -71,33 +65,11 @@ struct pages {
 
 static moe_status draw_domain_line(struct pages *p, struct plot *plot, int32_t panel, int32_t line,
                                    moe_err *err) {
-    moe_status status = MOE_OK;
-    double at[C_VALUES], value[C_VALUES], low[C_VALUES], high[C_VALUES];
-    int32_t n = 0;
     struct slicing_choice c = p->choice;
+    const struct plot_pen pen = c_pen(&p->lines, line);
     c.at[p->chart.line] = p->lines.items[line].a;
-    c.free &= ~(1u << p->chart.line | 1u << p->chart.x);
-    for (int32_t i = 0; i < p->x.n; i++) {
-        struct stats_estimate e;
-        c.at[p->chart.x] = p->x.items[i].a;
-        moe_try(c_estimate(&p->grid, &c, &p->chart, &e, err));
-        if (e.n == 0) continue;
-        at[n] = i;
-        value[n] = e.value;
-        low[n] = e.n > 1 ? e.low : e.value;
-        high[n++] = e.n > 1 ? e.high : e.value;
-    }
-    if (n == 0) goto out;
-    plot_add_series(plot, panel,
-                    &(struct plot_series){.geom = GEOM_LINE,
-                                          .n = n,
-                                          .position = at,
-                                          .value = value,
-                                          .low = low,
-                                          .high = high,
-                                          .pen = c_pen(&p->lines, line)});
-out:
-    return status;
+    c.free &= ~(1u << p->chart.line);
+    return c_add_line(&p->grid, plot, panel, &c, &p->chart, &p->x, &pen, 0.0, err);
 }
 
 static moe_status draw_domain(struct pages *p, struct plot *plot, int32_t panel, const char *domain,
@@ -190,12 +162,10 @@ static moe_status add_answers(const struct slicing_grid *grid, struct plot *plot
     for (int32_t i = 0; i < grid->n; i++) {
         const struct slicing_run *run = &grid->runs[i];
         const int32_t k = run->at[AXIS_ROUTED] == 0;
-        if (run->protocol != row->protocol || run->at[AXIS_WIDTH] != row->width ||
-            run->at[AXIS_TOKENS] != row->tokens)
-            continue;
-        if (!has_domain(grid, run, QUESTIONS)) continue;
+        if (!c_is_in_row(run, row)) continue;
+        if (run_list_domain(grid->report->runs, run->file, DOMAIN_QUESTIONS) < 0) continue;
         moe_try(slicing_number_of(grid, run, NUMBER_EVAL_CE, NULL, &loss[k][n[k]], err));
-        moe_try(slicing_number_of(grid, run, NUMBER_ACCURACY, QUESTIONS, &accuracy[k][n[k]], err));
+        moe_try(slicing_number_of(grid, run, NUMBER_ACCURACY, DOMAIN_QUESTIONS, &accuracy[k][n[k]], err));
         n[k]++;
     }
     for (int32_t k = 0; k < 2; k++) {

@@ -158,39 +158,16 @@ static void set_panel(struct drawing *d, int32_t row, int32_t column) {
 
 static moe_status draw_line(struct drawing *d, int32_t panel, const struct sheet_of_chart *s,
                             struct slicing_choice c, int32_t line, moe_err *err) {
-    moe_status status = MOE_OK;
     const struct c_pair *pair = &s->lines.items[line];
-    double at[C_VALUES], value[C_VALUES], low[C_VALUES], high[C_VALUES];
-    int32_t n = 0;
+    const struct plot_pen pen = c_pen(&s->lines, line);
     c.at[s->chart.line] = pair->a;
     c.free &= ~(1u << s->chart.line);
     if (s->chart.split != C_NONE) {
         c.at[s->chart.split] = pair->b;
         c.free &= ~(1u << s->chart.split);
     }
-    c.free &= ~(1u << s->chart.x);
-    for (int32_t i = 0; i < s->x.n; i++) {
-        struct stats_estimate e;
-        c.at[s->chart.x] = s->x.items[i].a;
-        moe_try(c_estimate(&d->grid, &c, &s->chart, &e, err));
-        if (e.n == 0) continue;
-        at[n] = i;
-        value[n] = e.value;
-        low[n] = e.n > 1 ? e.low : e.value;
-        high[n++] = e.n > 1 ? e.high : e.value;
-    }
-    if (n == 0) goto out;
-    if (n == 1) at[0] += POINT_STEP * (line - 0.5 * (s->lines.n - 1)); /* points beside each other */
-    plot_add_series(d->plot, panel,
-                    &(struct plot_series){.geom = n > 1 ? GEOM_LINE : GEOM_POINTS, /* a point has whiskers */
-                                          .n = n,
-                                          .position = at,
-                                          .value = value,
-                                          .low = low,
-                                          .high = high,
-                                          .pen = c_pen(&s->lines, line)});
-out:
-    return status;
+    return c_add_line(&d->grid, d->plot, panel, &c, &s->chart, &s->x, &pen,
+                      POINT_STEP * (line - 0.5 * (s->lines.n - 1)), err);
 }
 
 /* The dense model: a line across, at 0 where differences from it are drawn. */

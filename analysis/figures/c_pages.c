@@ -1,7 +1,7 @@
 /* Pages of source C, one for each domain of the evaluation: the patterns of figures 2 and 4 to 7. */
 #include "analysis/figures/source_c.h"
 
-static const struct c_chart patterns[] = {
+const struct c_chart c_patterns[C_PATTERNS] = {
     {.title = "size and number",
      .x = AXIS_GRANULARITY,
      .line = AXIS_SPARSITY,
@@ -50,8 +50,8 @@ const struct run_need source_c_domain_needs[C_DOMAINS] = {
                                              .note = "Validation loss in the domain less that of the "       \
                                                      "dense model with as many active "                      \
                                                      "parameters, seed by seed.",                            \
-                                             .charts = patterns,                                             \
-                                             .num_charts = sizeof patterns / sizeof patterns[0],             \
+                                             .charts = c_patterns,                                           \
+                                             .num_charts = C_PATTERNS,                                       \
                                              .column = C_NONE,                                               \
                                              .column_split = C_NONE,                                         \
                                              .panel_height = 150.0,                                          \

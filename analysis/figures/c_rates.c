@@ -14,18 +14,13 @@ struct rates_row {
     char name[80]; /* of the experts */
 };
 
-static bool is_of(const struct slicing_run *run, const struct c_row *row) {
-    return run->protocol == row->protocol && run->at[AXIS_WIDTH] == row->width &&
-           run->at[AXIS_TOKENS] == row->tokens;
-}
-
 /* The usual settings with the size and number of experts of the first run off the usual rate. */
 static bool find_experts(const struct slicing_grid *grid, const struct c_row *row,
                          struct slicing_choice *out) {
     const double usual = slicing_usual_value(grid, row->protocol, row->width, AXIS_RATE);
     for (int32_t i = 0; i < grid->n; i++) {
         const struct slicing_run *run = &grid->runs[i];
-        if (!is_of(run, row) || run->at[AXIS_ROUTED] == 0 || run->at[AXIS_RATE] == usual) continue;
+        if (!c_is_in_row(run, row) || run->at[AXIS_ROUTED] == 0 || run->at[AXIS_RATE] == usual) continue;
         *out = slicing_usual(grid, row->protocol, row->width);
         out->at[AXIS_GRANULARITY] = run->at[AXIS_GRANULARITY];
         out->at[AXIS_SPARSITY] = run->at[AXIS_SPARSITY];
@@ -53,37 +48,6 @@ static bool find_row(const struct slicing_grid *grid, const struct c_row *row, s
     return true;
 }
 
-static moe_status draw_rates_line(const struct slicing_grid *grid, struct plot *plot, int32_t panel,
-                                  const struct slicing_choice *choice, const struct c_list *rates,
-                                  struct plot_pen pen, moe_err *err) {
-    moe_status status = MOE_OK;
-    double at[C_VALUES], value[C_VALUES], low[C_VALUES], high[C_VALUES];
-    int32_t n = 0;
-    struct slicing_choice c = *choice;
-    c.free &= ~(1u << AXIS_RATE);
-    for (int32_t i = 0; i < rates->n; i++) {
-        struct stats_estimate e;
-        c.at[AXIS_RATE] = rates->items[i].a;
-        moe_try(slicing_estimate(grid, &c, NUMBER_EVAL_CE, NULL, &e, err));
-        if (e.n == 0) continue;
-        at[n] = i;
-        value[n] = e.value;
-        low[n] = e.n > 1 ? e.low : e.value;
-        high[n++] = e.n > 1 ? e.high : e.value;
-    }
-    if (n > 0)
-        plot_add_series(plot, panel,
-                        &(struct plot_series){.geom = GEOM_LINE,
-                                              .n = n,
-                                              .position = at,
-                                              .value = value,
-                                              .low = low,
-                                              .high = high,
-                                              .pen = pen});
-out:
-    return status;
-}
-
 static struct plot_pen rates_pen(int32_t line) {
     return (struct plot_pen){.colour = line == 0 ? STYLE_INK : STYLE_BLUE,
                              .width = 1.5,
@@ -94,6 +58,7 @@ static struct plot_pen rates_pen(int32_t line) {
 static moe_status draw_rates_panel(const struct slicing_grid *grid, struct plot *plot, int32_t panel,
                                    const struct rates_row *row, const struct c_list *rates,
                                    const char *const *names, moe_err *err) {
+    static const struct c_chart chart = {.x = AXIS_RATE, .line = C_NONE, .split = C_NONE, .varied = C_NONE};
     moe_status status = MOE_OK;
     char heading[96];
     struct plot_panel_spec spec = {.title = heading, .position = plot_axis_auto(), .value = plot_axis_auto()};
@@ -104,8 +69,10 @@ static moe_status draw_rates_panel(const struct slicing_grid *grid, struct plot 
     spec.value.label = panel % 2 == 0 ? slicing_number_labels[NUMBER_EVAL_CE] : NULL;
     spec.value.room = true;
     plot_set_panel(plot, panel, &spec);
-    for (int32_t line = 0; line < LINES; line++)
-        moe_try(draw_rates_line(grid, plot, panel, &row->lines[line], rates, rates_pen(line), err));
+    for (int32_t line = 0; line < LINES; line++) {
+        const struct plot_pen pen = rates_pen(line);
+        moe_try(c_add_line(grid, plot, panel, &row->lines[line], &chart, rates, &pen, 0.0, err));
+    }
 out:
     return status;
 }

@@ -91,44 +91,16 @@ static const struct c_chart imbalance[] = {
      .varied = C_NONE,
      .number = NUMBER_IMBALANCE},
 };
-static const struct c_chart small_scales[] = {
-    {.title = "size and number",
-     .x = AXIS_GRANULARITY,
-     .line = AXIS_SPARSITY,
-     .split = C_NONE,
-     .varied = C_NONE,
-     .minus_dense = true},
-    {.title = "two sizes",
-     .x = AXIS_SPARSITY,
-     .line = AXIS_GRANULARITY,
-     .split = AXIS_SECOND,
-     .varied = C_NONE,
-     .minus_dense = true},
-    {.title = "generalist",
-     .x = AXIS_SPARSITY,
-     .line = AXIS_GENERALIST,
-     .split = C_NONE,
-     .varied = AXIS_GENERALIST,
-     .minus_dense = true,
-     .at_usual_g = true},
-    {.title = "balance",
-     .x = AXIS_SPARSITY,
-     .line = AXIS_ALPHA,
-     .split = AXIS_GAMMA,
-     .varied = AXIS_GAMMA,
-     .minus_dense = true,
-     .at_usual_g = true},
-};
 static const struct c_chart more_data[] = {
     {.title = "tokens", .x = AXIS_GRANULARITY, .line = AXIS_SPARSITY, .split = C_NONE, .varied = C_NONE},
 };
 
-#define FIGURE_OF(name, plot_title, first, second, plot_note)                                                \
+#define FIGURE_OF(name, plot_charts, count, plot_title, first, second, plot_note)                            \
     moe_status draw_c_##name(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {   \
         static const struct c_figure figure = {.title = plot_title,                                          \
                                                .note = plot_note,                                            \
-                                               .charts = name,                                               \
-                                               .num_charts = COUNT(name),                                    \
+                                               .charts = plot_charts,                                        \
+                                               .num_charts = count,                                          \
                                                .column = first,                                              \
                                                .column_split = second,                                       \
                                                .panel_height = 150.0};                                       \
@@ -136,28 +108,43 @@ static const struct c_chart more_data[] = {
         return c_draw(report, &figure, out_plot, err);                                                       \
     }
 
-FIGURE_OF(total_parameters, "Loss against total parameters, three ways", C_NONE, C_NONE,
+FIGURE_OF(total_parameters, total_parameters, COUNT(total_parameters),
+          "Loss against total parameters, three ways", C_NONE, C_NONE,
           "Active parameters are the same everywhere; total ones grow with s = n g.")
-FIGURE_OF(heterogeneity, "Experts of one and of two sizes", C_NONE, C_NONE,
+FIGURE_OF(heterogeneity, heterogeneity, COUNT(heterogeneity), "Experts of one and of two sizes", C_NONE,
+          C_NONE,
           "Two sizes: two groups of experts with a router each, half of the active width from either.")
-FIGURE_OF(generalist, "An expert that every token uses", AXIS_GRANULARITY, C_NONE,
+FIGURE_OF(generalist, generalist, COUNT(generalist), "An expert that every token uses", AXIS_GRANULARITY,
+          C_NONE,
           "Active width is the same with a generalist and without: the routed experts have what is left.")
-FIGURE_OF(dropless, "Routing with and without a limit of capacity", C_NONE, C_NONE,
+FIGURE_OF(dropless, dropless, COUNT(dropless), "Routing with and without a limit of capacity", C_NONE, C_NONE,
           "With a limit an expert takes a factor times its even share of the slots and drops the later ones.")
-FIGURE_OF(balance, "Loss under four settings of load balancing", AXIS_SPARSITY, C_NONE,
+FIGURE_OF(balance, balance, COUNT(balance), "Loss under four settings of load balancing", AXIS_SPARSITY,
+          C_NONE,
           "\xce\xb1: weight of the balance loss; \xce\xb3: step of the bias on the selection, 0 = none.")
-FIGURE_OF(train_ce, "Training loss under four settings of load balancing", AXIS_ALPHA, AXIS_GAMMA,
-          "Mean of the last fifty steps.")
-FIGURE_OF(lb_loss, "Balance loss under four settings of load balancing", AXIS_ALPHA, AXIS_GAMMA,
+FIGURE_OF(train_ce, train_ce, COUNT(train_ce), "Training loss under four settings of load balancing",
+          AXIS_ALPHA, AXIS_GAMMA, "Mean of the last fifty steps.")
+FIGURE_OF(lb_loss, lb_loss, COUNT(lb_loss), "Balance loss under four settings of load balancing", AXIS_ALPHA,
+          AXIS_GAMMA,
           "Without its weight, so that 1 is an even load; mean of the layers and of the last fifty steps.")
-FIGURE_OF(imbalance, "Load of the busiest expert under four settings", AXIS_ALPHA, AXIS_GAMMA,
+FIGURE_OF(imbalance, imbalance, COUNT(imbalance), "Load of the busiest expert under four settings",
+          AXIS_ALPHA, AXIS_GAMMA,
           "Largest over mean load of a training batch; mean of the layers and of the last fifty steps.")
-FIGURE_OF(small_scales, "The smallest scales against the dense model", C_NONE, C_NONE,
+FIGURE_OF(small_scales, c_patterns, C_PATTERNS, "The smallest scales against the dense model", C_NONE, C_NONE,
           "Validation loss less that of the dense model with as many active parameters, seed by seed.")
-FIGURE_OF(more_data, "The smallest scales with more data", AXIS_TOKENS, C_NONE,
+FIGURE_OF(more_data, more_data, COUNT(more_data), "The smallest scales with more data", AXIS_TOKENS, C_NONE,
           "The dotted line is the dense model that saw as many tokens.")
 
 /* ---- registry */
+
+#define PAGE(number, domain)                                                                                 \
+    {                                                                                                        \
+        "c-domain-" #domain, "C", "All patterns in one domain: " #domain,                                    \
+            "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: "  \
+            "each "                                                                                          \
+            "against the dense model.",                                                                      \
+            &source_c_domain_needs[number], draw_c_##domain, NULL                                            \
+    }
 
 const struct figure source_c_figures[] = {
     {"c-schematic", "C", "Layers of experts with the same active width",
@@ -208,38 +195,14 @@ const struct figure source_c_figures[] = {
     {"c-domains", "C", "Validation loss by domain",
      "One panel for each domain of the evaluation, stories and real text.", &source_c_need, draw_c_domains,
      NULL},
-    {"c-domain-animals", "C", "All patterns in one domain: animals",
-     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
-     "against the dense model.",
-     &source_c_domain_needs[0], draw_c_animals, NULL},
-    {"c-domain-kitchen", "C", "All patterns in one domain: kitchen",
-     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
-     "against the dense model.",
-     &source_c_domain_needs[1], draw_c_kitchen, NULL},
-    {"c-domain-weather", "C", "All patterns in one domain: weather",
-     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
-     "against the dense model.",
-     &source_c_domain_needs[2], draw_c_weather, NULL},
-    {"c-domain-school", "C", "All patterns in one domain: school",
-     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
-     "against the dense model.",
-     &source_c_domain_needs[3], draw_c_school, NULL},
-    {"c-domain-sea", "C", "All patterns in one domain: sea",
-     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
-     "against the dense model.",
-     &source_c_domain_needs[4], draw_c_sea, NULL},
-    {"c-domain-market", "C", "All patterns in one domain: market",
-     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
-     "against the dense model.",
-     &source_c_domain_needs[5], draw_c_market, NULL},
-    {"c-domain-wikitext2", "C", "All patterns in one domain: wikitext2",
-     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
-     "against the dense model.",
-     &source_c_domain_needs[6], draw_c_wikitext2, NULL},
-    {"c-domain-tinystories", "C", "All patterns in one domain: tinystories",
-     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "
-     "against the dense model.",
-     &source_c_domain_needs[7], draw_c_tinystories, NULL},
+    PAGE(0, animals),
+    PAGE(1, kitchen),
+    PAGE(2, weather),
+    PAGE(3, school),
+    PAGE(4, sea),
+    PAGE(5, market),
+    PAGE(6, wikitext2),
+    PAGE(7, tinystories),
     {"c-accuracy", "C", "Right endings against validation loss",
      "Each point is a run: its share of stories whose right ending it picked among four, and its loss.",
      &source_c_need, draw_c_accuracy, NULL},

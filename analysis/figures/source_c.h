@@ -41,6 +41,11 @@ struct c_figure {
     const char *domain; /* of all charts; NULL = theirs */
 };
 
+/* What the appendix repeats for each domain, and the smallest scales show: figures 2 and 4 to 7, minus dense.
+ */
+#define C_PATTERNS 5
+extern const struct c_chart c_patterns[C_PATTERNS];
+
 struct c_pair {
     double a, b; /* on `line` and `split`; b is NaN without a split */
 };
@@ -62,6 +67,7 @@ struct c_row {
 /* Those that have runs, by protocol, width, tokens. MOE_ENOTSUP: more than C_ROWS. */
 moe_status c_rows(const struct slicing_grid *grid, struct c_row rows[C_ROWS], int32_t *out_count,
                   moe_err *err);
+bool c_is_in_row(const struct slicing_run *run, const struct c_row *row);
 void c_row_title(const struct c_row *row, char *out, size_t size);
 void c_row_name(const struct c_row *row, char *out, size_t size); /* shorter */
 
@@ -77,6 +83,12 @@ void c_collect(const struct slicing_grid *grid, const struct slicing_choice *cho
 /* Over seeds, of the runs that fit; minus the dense model of the same seed where the chart says so. */
 moe_status c_estimate(const struct slicing_grid *grid, const struct slicing_choice *choice,
                       const struct c_chart *chart, struct stats_estimate *out, moe_err *err);
+
+/* Adds the line of a choice over the values of the chart's x axis. Where it is a single point, it stands
+ * `shift` of a step beside its value, with whiskers. */
+moe_status c_add_line(const struct slicing_grid *grid, struct plot *plot, int32_t panel,
+                      const struct slicing_choice *choice, const struct c_chart *chart,
+                      const struct c_list *x, const struct plot_pen *pen, double shift, moe_err *err);
 
 /* Pen and label of a line among others. */
 struct plot_pen c_pen(const struct c_list *lines, int32_t i);
