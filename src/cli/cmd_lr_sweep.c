@@ -129,9 +129,9 @@ static moe_status train(struct sweep_arguments *a, const struct lr_sweep_setting
     c->request.name_count = settings->count;
     moe_try(plan_make(&c->request, &plan, err));
     if (c->plan_only) {
-        suite_command_print_plan(c, &plan);
+        moe_try(suite_command_print_plan(c, &plan, err));
     } else if (c->dry_run) {
-        suite_command_print_order(c, &plan);
+        moe_try(suite_command_print_order(c, &plan, err));
     } else {
         status = suite_command_train(c, &plan, err);
         *out_reportable = status != MOE_EINTERRUPTED;

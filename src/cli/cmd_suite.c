@@ -76,9 +76,9 @@ moe_status cmd_suite(int argc, char **argv, moe_err *err) {
     suite_command_finish(&c);
     moe_try(plan_make(&c.request, &plan, err));
     if (c.plan_only) {
-        suite_command_print_plan(&c, &plan);
+        moe_try(suite_command_print_plan(&c, &plan, err));
     } else if (c.dry_run) {
-        suite_command_print_order(&c, &plan);
+        moe_try(suite_command_print_order(&c, &plan, err));
     } else {
         moe_try(suite_command_train(&c, &plan, err));
     }

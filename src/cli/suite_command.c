@@ -100,8 +100,9 @@ void suite_command_finish(struct suite_command *command) {
     command->request.sets = command->sets;
 }
 
-static const char *state_name(enum run_state state) {
-    return state == RUN_COMPLETE ? "complete" : state == RUN_RESUMABLE ? "resumable" : "missing";
+static const char *state_name(const struct planned_run *run) {
+    if (run->damage != NULL) return "damaged";
+    return run->state == RUN_COMPLETE ? "complete" : run->state == RUN_RESUMABLE ? "resumable" : "missing";
 }
 
 /* A number of a column, "?" where it is not known. */
@@ -133,8 +134,27 @@ static void print_shard(const struct suite_command *c, const struct plan *plan) 
                plan->whole);
 }
 
+/* Every damaged file with what to do about it; MOE_EFORMAT if there is one. */
+static moe_status print_damage(const struct plan *plan, moe_err *err) {
+    moe_status status = MOE_OK;
+    int32_t damaged = 0;
+    char name[2 * EXPERIMENT_NAME_MAX];
+    for (int32_t i = 0; i < plan->count; i++) {
+        if (plan->runs[i].damage == NULL) continue;
+        run_name(&plan->runs[i], name, sizeof name);
+        printf("damaged: %s: %s\n", name, plan->runs[i].damage);
+        damaged++;
+    }
+    moe_check(damaged == 0, err, MOE_EFORMAT,
+              "%d of %d runs have a damaged file, named above, and will not be trained", damaged,
+              plan->count);
+out:
+    return status;
+}
+
 /* Hours at a stated speed are a guess; the FLOPs are not. */
-void suite_command_print_plan(const struct suite_command *command, const struct plan *plan) {
+moe_status suite_command_print_plan(const struct suite_command *command, const struct plan *plan,
+                                    moe_err *err) {
     const int columns = name_columns(plan);
     double hours = 0, flops = 0;
     int64_t memory = 0;
@@ -146,7 +166,7 @@ void suite_command_print_plan(const struct suite_command *command, const struct 
         const struct planned_run *r = &plan->runs[i];
         const double h = r->tokens > 0 ? r->seconds / 3600 : 0;
         run_name(r, name, sizeof name);
-        printf("%-*s %-9s %11lld %11lld", columns, name, state_name(r->state), (long long)r->counts.total,
+        printf("%-*s %-9s %11lld %11lld", columns, name, state_name(r), (long long)r->counts.total,
                (long long)r->counts.active);
         print_cell(9, r->flops * 1e-15, r->tokens > 0);
         printf(" %5lld MiB", (long long)(r->memory >> 20));
@@ -154,7 +174,7 @@ void suite_command_print_plan(const struct suite_command *command, const struct 
         printf("\n");
         flops += r->flops;
         if (r->memory > memory) memory = r->memory;
-        if (r->state == RUN_COMPLETE) continue;
+        if (r->state == RUN_COMPLETE || r->damage != NULL) continue;
         hours += h;
         unknown += r->tokens <= 0;
     }
@@ -163,6 +183,7 @@ void suite_command_print_plan(const struct suite_command *command, const struct 
     printf("\n* of one core at %g GFLOP/s, all epochs, no early stop\n", plan->speed.gflops);
     printf("in all %.3f PFLOP; the largest run needs %lld MiB\n", flops * 1e-15, (long long)(memory >> 20));
     print_shard(command, plan);
+    return print_damage(plan, err);
 }
 
 static struct suite_options options_of(const struct suite_command *command) {
@@ -181,7 +202,8 @@ static struct suite_options options_of(const struct suite_command *command) {
     };
 }
 
-void suite_command_print_order(const struct suite_command *command, const struct plan *plan) {
+moe_status suite_command_print_order(const struct suite_command *command, const struct plan *plan,
+                                     moe_err *err) {
     const struct suite_options suite = options_of(command);
     const struct suite_limits limits = suite_limits_of(&suite);
     const int columns = name_columns(plan);
@@ -189,25 +211,28 @@ void suite_command_print_order(const struct suite_command *command, const struct
     char name[2 * EXPERIMENT_NAME_MAX];
     for (int32_t i = 0; i < plan->count; i++) {
         const struct planned_run *r = &plan->runs[i];
-        const bool large = suite_memory_of(r) > limits.memory;
+        const char *hindrance = r->damage != NULL                    ? "; its file is damaged"
+                                : suite_memory_of(r) > limits.memory ? "; it needs more memory than there is"
+                                                                     : NULL;
         complete += r->state == RUN_COMPLETE;
         if (r->state == RUN_COMPLETE) continue;
-        skipped += large;
-        trained += !large;
+        skipped += hindrance != NULL;
+        trained += hindrance == NULL;
         run_name(r, name, sizeof name);
         printf("%-7s %-*s %7lld MiB",
-               large                       ? "skip"
+               hindrance != NULL           ? "skip"
                : r->state == RUN_RESUMABLE ? "resume"
                                            : "train",
                columns, name, (long long)(r->memory >> 20));
         print_cell(9, r->seconds / 60, r->tokens > 0);
-        printf(" core minutes%s\n", large ? "; it needs more memory than there is" : "");
+        printf(" core minutes%s\n", hindrance != NULL ? hindrance : "");
     }
     printf("%s%d runs: %d would be trained, %d are complete, %d would be skipped; up to %d at a time with %d "
            "threads each in %lld MiB\n",
            trained + skipped > 0 ? "\n" : "", plan->count, trained, complete, skipped, limits.jobs,
            limits.threads, (long long)(limits.memory >> 20));
     print_shard(command, plan);
+    return print_damage(plan, err);
 }
 
 moe_status suite_command_train(const struct suite_command *command, const struct plan *plan, moe_err *err) {

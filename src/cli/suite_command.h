@@ -27,11 +27,14 @@ extern const struct argp suite_command_argp;
 /* Puts the numbers that were parsed into the request. */
 void suite_command_finish(struct suite_command *command);
 
-/* The plan as a table on standard output. */
-void suite_command_print_plan(const struct suite_command *command, const struct plan *plan);
+/* The plan as a table on standard output, below it each damaged file and what to do about it. MOE_EFORMAT if
+ * there is one. */
+moe_status suite_command_print_plan(const struct suite_command *command, const struct plan *plan,
+                                    moe_err *err);
 
-/* What suite_command_train() would do, in its order, on standard output. */
-void suite_command_print_order(const struct suite_command *command, const struct plan *plan);
+/* What suite_command_train() would do, in its order, on standard output; damaged files likewise. */
+moe_status suite_command_print_order(const struct suite_command *command, const struct plan *plan,
+                                     moe_err *err);
 
 /* Trains what the plan lacks, showing it on standard error, and says on standard output what became of it.
  * Errors of suite_run(). */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "train/experiment_grammar.h"
 #include "train/experiment_internal.h"
 #include "train/experiment_suite.h"
@@ -259,6 +260,22 @@ out:
     return status;
 }
 
+/* How far a run is. Only its owner knows whether a damaged file can be restored: it is noted and left. */
+static moe_status look_at_file(struct planned_run *run, moe_err *err) {
+    moe_status status = MOE_OK;
+    moe_err why = {0};
+    struct text damage = {0};
+    const moe_status looked = run_state_of(run->path, &run->state, &why);
+    if (looked == MOE_OK) goto out;
+    moe_check(looked == MOE_EFORMAT || looked == MOE_EIO, err, looked, "%s", why.message);
+    text_append(&damage, "%s; it is left as it is (`moe-report runs verify` checks one that was restored)",
+                why.message);
+    moe_try(text_take(&damage, &run->damage, err));
+out:
+    text_free(&damage);
+    return status;
+}
+
 /* Where each run lies, and how far it is. */
 static moe_status find_files(struct plan *plan, const char *runs_dir, moe_err *err) {
     moe_status status = MOE_OK;
@@ -266,7 +283,7 @@ static moe_status find_files(struct plan *plan, const char *runs_dir, moe_err *e
         struct planned_run *run = &plan->runs[i];
         run->path = trainer_default_path(runs_dir, run->experiment);
         moe_check(run->path != NULL, err, MOE_ENOMEM, "no memory for a path");
-        moe_try(run_state_of(run->path, &run->state, err));
+        moe_try(look_at_file(run, err));
     }
 out:
     return status;
@@ -318,6 +335,7 @@ void plan_free(struct plan *plan) {
     for (int32_t i = 0; i < plan->count; i++) {
         experiment_free(plan->runs[i].experiment);
         free(plan->runs[i].path);
+        free(plan->runs[i].damage);
     }
     free(plan->runs);
     *plan = (struct plan){0};

@@ -32,6 +32,7 @@ struct planned_run {
     struct experiment *experiment; /* without json, toml and sha256 */
     char *path;
     enum run_state state;
+    char *damage; /* why its file cannot be used and what to do about it; NULL: it is no obstacle */
     struct learner_counts counts;
     double tokens;  /* training tokens if no early stop comes; 0 if only a file's length tells */
     double flops;   /* of all its training steps */
@@ -47,7 +48,8 @@ struct plan {
     struct plan_speed speed;
 };
 
-/* Errors as experiment_load()'s; MOE_ENOTFOUND if nothing matches. Which runs a shard has depends on the
+/* Errors as experiment_load()'s; MOE_ENOTFOUND if nothing matches. A damaged run file is no error: its run
+ * stands in the plan with `damage`, so that the others can be trained. Which runs a shard has depends on the
  * suite and the request alone, not on what is trained already. */
 moe_status plan_make(const struct plan_request *request, struct plan *out_plan, moe_err *err);
 void plan_free(struct plan *plan);

@@ -187,11 +187,16 @@ static int32_t next_run(const struct suite *s) {
     return again;
 }
 
-/* Starts it, unless somebody has completed it by now. */
+/* Starts it, unless somebody has completed or damaged it by now. */
 static moe_status start_run(struct suite *s, int32_t number, moe_err *err) {
     moe_status status = MOE_OK;
+    moe_err why = {0};
     enum run_state state;
-    moe_try(run_state_of(s->plan->runs[number].path, &state, err));
+    const moe_status looked = run_state_of(s->plan->runs[number].path, &state, &why);
+    if (looked != MOE_OK) {
+        skip(s, number, looked, why.message);
+        goto out;
+    }
     if (state == RUN_COMPLETE) {
         s->summary->complete_before++;
         end(s, number);
@@ -239,6 +244,8 @@ static void settle_first(struct suite *s) {
         if (run->state == RUN_COMPLETE) {
             s->summary->complete_before++;
             end(s, i);
+        } else if (run->damage != NULL) {
+            skip(s, i, MOE_EFORMAT, run->damage);
         } else if (suite_memory_of(run) > s->limits.memory) {
             snprintf(reason, sizeof reason,
                      "needs %lld MiB of memory, more than the %lld MiB there are; --memory says otherwise",

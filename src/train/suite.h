@@ -63,8 +63,9 @@ struct suite_limits suite_limits_of(const struct suite_options *options);
 int64_t suite_memory_of(const struct planned_run *run);
 
 /* Runs every run of the plan that is not complete. The next to start is the first of the plan whose memory
- * fits beside what runs; one that needs more than the limit is skipped. A run that a signal killed is tried
- * once more, after the others, from where it stood. Returns MOE_OK if every run is complete at the end,
+ * fits beside what runs; one that needs more than the limit is skipped, and so is one whose file is damaged,
+ * which is left as it is. A run that a signal killed is tried once more, after the others, from where it
+ * stood. Returns MOE_OK if every run is complete at the end,
  * MOE_EINTERRUPTED after a signal, else the first failure's status; *out_summary is filled in any case. */
 moe_status suite_run(const struct plan *plan, const struct suite_options *options,
                      struct suite_summary *out_summary, moe_err *err);
