@@ -6,12 +6,12 @@
 
 #include "analysis/claims_text.h"
 #include "analysis/weave_options.h"
+#include "core/file.h"
 
 #define MARGINS "margins.toml"
 
 static int ledgers_only(const struct dirent *entry) {
-    const size_t length = strlen(entry->d_name);
-    return length > 5 && strcmp(entry->d_name + length - 5, ".toml") == 0 &&
+    return entry->d_name[0] != '.' && path_ends_with(entry->d_name, ".toml") &&
            strcmp(entry->d_name, MARGINS) != 0;
 }
 

@@ -10,12 +10,6 @@
 
 #define MAX_DEPTH 16
 
-static bool ends_with(const char *text, const char *tail) {
-    const size_t length = strlen(text);
-    const size_t tail_length = strlen(tail);
-    return length >= tail_length && strcmp(text + length - tail_length, tail) == 0;
-}
-
 /* What a path leads to, whichever path it is. */
 struct file_id {
     dev_t device;
@@ -81,18 +75,7 @@ static int visible(const struct dirent *entry) {
 }
 
 static bool is_run(const struct path_list *list, const char *path) {
-    return ends_with(path, ".h5") || (list->live && ends_with(path, ".h5.live"));
-}
-
-/* X.h5 -> X.h5.live; malloc'ed. */
-static char *live_path(const char *path) {
-    const size_t length = strlen(path);
-    char *live = malloc(length + sizeof ".live");
-    if (live != NULL) {
-        memcpy(live, path, length);
-        memcpy(live + length, ".live", sizeof ".live");
-    }
-    return live;
+    return path_ends_with(path, ".h5") || (list->live && path_ends_with(path, ".h5.live"));
 }
 
 static moe_status search(struct path_list *list, const char *path, int depth, moe_err *err) {
@@ -102,8 +85,8 @@ static moe_status search(struct path_list *list, const char *path, int depth, mo
     char *below = NULL;
     struct stat st;
     bool is_new = false;
-    if (depth == 0 && list->live && stat(path, &st) != 0 && errno == ENOENT && ends_with(path, ".h5")) {
-        below = live_path(path);
+    if (depth == 0 && list->live && stat(path, &st) != 0 && errno == ENOENT && path_ends_with(path, ".h5")) {
+        below = path_append(path, ".live");
         moe_check(below != NULL, err, MOE_ENOMEM, "%s: no memory for a path", path);
         if (stat(below, &st) == 0) {
             status = add_path(list, below, &st, err);

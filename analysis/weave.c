@@ -44,8 +44,7 @@ out:
 }
 
 static int chapters_only(const struct dirent *entry) {
-    const size_t length = strlen(entry->d_name);
-    return length > 3 && entry->d_name[0] != '.' && strcmp(entry->d_name + length - 3, ".md") == 0;
+    return entry->d_name[0] != '.' && path_ends_with(entry->d_name, ".md");
 }
 
 static moe_status weave_chapters(struct weaver *weaver, struct text *out, moe_err *err) {

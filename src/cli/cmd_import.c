@@ -61,11 +61,6 @@ struct import_tokenizer {
     char *path; /* beside the model file */
 };
 
-static bool ends_with(const char *text, const char *end) {
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 static moe_status check_tokenizer(const struct import_tokenizer *t, const char *from, int32_t vocab,
                                   moe_err *err) {
     moe_status status = MOE_OK;
@@ -88,7 +83,7 @@ static moe_status read_tokenizer(const struct import_arguments *a, int32_t vocab
     if (a->tokenizer == NULL && !file_exists(found)) goto out;
     t->path = model_file_tokenizer_beside(a->out);
     moe_check(t->path != NULL, err, MOE_ENOMEM, "no memory for a path");
-    if (ends_with(from, ".bin")) {
+    if (path_ends_with(from, ".bin")) {
         moe_try(llama2c_tokenizer_read(from, &t->bytes, &t->size, err));
     } else {
         moe_try(file_read_all(from, TOKENIZER_BYTES_MAX, &t->bytes, &t->size, err));
@@ -109,7 +104,8 @@ static moe_status describe(const char *source, bool folder, struct huggingface_m
 /* Name of an experiment: the file's without folder and ending. */
 static char *stem_of(const char *path) {
     char *stem = strdup(path_name(path));
-    if (stem != NULL && ends_with(stem, ".safetensors")) stem[strlen(stem) - strlen(".safetensors")] = '\0';
+    if (stem != NULL && path_ends_with(stem, ".safetensors"))
+        stem[strlen(stem) - strlen(".safetensors")] = '\0';
     return stem;
 }
 

@@ -116,10 +116,8 @@ out:
 moe_status file_write_atomic(const char *path, const void *data, size_t size, moe_err *err) {
     moe_status status = MOE_OK;
     int fd = -1, code;
-    const size_t temp_size = strlen(path) + sizeof ".tmp";
-    char *temp = malloc(temp_size);
+    char *temp = path_append(path, ".tmp");
     moe_check(temp != NULL, err, MOE_ENOMEM, "no memory for a path");
-    snprintf(temp, temp_size, "%s.tmp", path);
     moe_try(open_locked(temp, &fd, err));
     code = ftruncate(fd, 0) != 0 ? errno : write_fully(fd, data, size);
     if (code == 0 && sync_file(fd) != 0) code = errno;
@@ -226,4 +224,16 @@ char *path_folder(const char *path) {
 const char *path_name(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash == NULL ? path : slash + 1;
+}
+
+bool path_ends_with(const char *path, const char *ending) {
+    const size_t length = strlen(path), tail = strlen(ending);
+    return length >= tail && strcmp(path + length - tail, ending) == 0;
+}
+
+char *path_append(const char *path, const char *ending) {
+    const size_t size = strlen(path) + strlen(ending) + 1;
+    char *longer = malloc(size);
+    if (longer != NULL) snprintf(longer, size, "%s%s", path, ending);
+    return longer;
 }

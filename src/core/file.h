@@ -48,6 +48,12 @@ char *path_folder(const char *path);
 /* The last part of a path, inside it. */
 const char *path_name(const char *path);
 
+/* Whether a path ends in `ending`, e.g. ".h5"; one that is nothing else does too. */
+bool path_ends_with(const char *path, const char *ending);
+
+/* The path with `ending` behind it, e.g. "x.h5.live" of "x.h5". malloc'ed; NULL when memory is out. */
+char *path_append(const char *path, const char *ending);
+
 /* What errno `code` means for a write to path: a sentence that names a full disk or quota as such and says
  * what to do. */
 moe_status file_write_failure(const char *path, int code, moe_err *err);

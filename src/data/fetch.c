@@ -166,10 +166,8 @@ moe_status fetch_file(const struct data_file *file, const struct fetch_options *
     int64_t had = 0;
     char *path = path_join(options->folder, file->name), *part = NULL;
     moe_check(path != NULL, err, MOE_ENOMEM, "%s: out of memory", file->name);
-    const size_t part_size = strlen(path) + sizeof ".part";
-    part = malloc(part_size);
+    part = path_append(path, ".part");
     moe_check(part != NULL, err, MOE_ENOMEM, "%s: out of memory", file->name);
-    snprintf(part, part_size, "%s.part", path);
     if (file_exists(path)) {
         *out_result = FETCH_ALREADY_THERE;
         moe_try(check_in_place(file, path, err));

@@ -259,10 +259,8 @@ moe_status image_generator_write(uint64_t seed, enum image_split split, int64_t 
     moe_status status = MOE_OK;
     uint8_t record[IMAGE_RECORD];
     FILE *file = NULL;
-    const size_t size = strlen(path) + sizeof ".part";
-    char *part = malloc(size);
+    char *part = path_append(path, ".part");
     moe_check(part != NULL, err, MOE_ENOMEM, "%s: out of memory", path);
-    snprintf(part, size, "%s.part", path);
     file = fopen(part, "wb");
     moe_check(file != NULL, err, MOE_EIO, "%s: cannot open: %s", part, strerror(errno));
     for (int64_t i = 0; i < count; i++) {

@@ -224,13 +224,11 @@ moe_status safetensors_write(const char *path, const struct safetensors_source *
     const struct safetensors_source **order = NULL;
     char *header = NULL, *temp = NULL;
     int64_t length = 0;
-    const size_t temp_size = strlen(path) + sizeof ".tmp";
     moe_try(sort_tensors(path, tensors, count, &order, err));
     moe_try(make_header(path, order, count, metadata, metadata_count, flags, &header, &length, err));
     if (flags & SAFETENSORS_CHECKSUM) moe_try(fill_checksum(path, header, length, order, count, err));
-    temp = malloc(temp_size);
+    temp = path_append(path, ".tmp");
     moe_check(temp != NULL, err, MOE_ENOMEM, "%s: no memory for a path", path);
-    snprintf(temp, temp_size, "%s.tmp", path);
     status = write_temp(temp, path, header, length, order, count, err);
     if (status == MOE_OK) status = file_publish(temp, path, err);
     if (status != MOE_OK) unlink(temp);

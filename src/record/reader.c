@@ -14,11 +14,6 @@ struct run_reader {
     struct run_info info;
 };
 
-static bool ends_with(const char *text, const char *suffix) {
-    const size_t length = strlen(text), tail = strlen(suffix);
-    return length >= tail && strcmp(text + length - tail, suffix) == 0;
-}
-
 static moe_status load_sealed(const char *path, struct run_snapshot **out_snapshot, moe_err *err) {
     moe_status status = MOE_OK;
     moe_try(envelope_check(path, err));
@@ -31,10 +26,10 @@ out:
 static moe_status load(const char *path, struct run_snapshot **out_snapshot, moe_err *err) {
     moe_status status = MOE_OK;
     char *live = NULL;
-    if (ends_with(path, ".live")) return run_snapshot_load(path, RUN_FILE_LIVE, out_snapshot, err);
+    if (path_ends_with(path, ".live")) return run_snapshot_load(path, RUN_FILE_LIVE, out_snapshot, err);
     status = load_sealed(path, out_snapshot, err);
     if (status != MOE_ENOTFOUND) return status;
-    live = run_path_with(path, ".live");
+    live = path_append(path, ".live");
     moe_check(live != NULL, err, MOE_ENOMEM, "%s: no memory for a path", path);
     status = run_snapshot_load(live, RUN_FILE_LIVE, out_snapshot, err);
     if (status != MOE_OK && file_exists(path)) status = load_sealed(path, out_snapshot, err);

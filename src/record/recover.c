@@ -7,13 +7,6 @@
 #include "record/load.h"
 #include "record/writer_impl.h"
 
-char *run_path_with(const char *path, const char *suffix) {
-    const size_t size = strlen(path) + strlen(suffix) + 1;
-    char *joined = malloc(size);
-    if (joined != NULL) snprintf(joined, size, "%s%s", path, suffix);
-    return joined;
-}
-
 static moe_status is_complete(const char *path, bool *out_complete, moe_err *err) {
     moe_status status = MOE_OK;
     *out_complete = false;
@@ -27,7 +20,7 @@ out:
 moe_status run_state_of(const char *path, enum run_state *out_state, moe_err *err) {
     moe_status status = MOE_OK;
     bool complete;
-    char *live = run_path_with(path, ".live"), *saved = run_path_with(path, ".saved");
+    char *live = path_append(path, ".live"), *saved = path_append(path, ".saved");
     moe_check(live != NULL && saved != NULL, err, MOE_ENOMEM, "%s: no memory for a path", path);
     moe_try(is_complete(path, &complete, err));
     *out_state = complete                                  ? RUN_COMPLETE
@@ -59,10 +52,10 @@ static moe_status take_run(const struct run_begin *begin, struct run_writer **ou
     moe_try(run_begin_check(begin, err));
     w->axes = begin->axes;
     w->path = strdup(begin->path);
-    w->live_path = run_path_with(begin->path, ".live");
-    w->saved_path = run_path_with(begin->path, ".saved");
+    w->live_path = path_append(begin->path, ".live");
+    w->saved_path = path_append(begin->path, ".saved");
     w->stats = calloc((size_t)begin->axes.moe_layers + 1, sizeof *w->stats);
-    lock_path = run_path_with(begin->path, ".lock");
+    lock_path = path_append(begin->path, ".lock");
     moe_check(w->path != NULL && w->live_path != NULL && w->saved_path != NULL && w->stats != NULL &&
                   lock_path != NULL,
               err, MOE_ENOMEM, "%s: no memory for a writer", begin->path);

@@ -25,7 +25,4 @@ struct run_writer {
     moe_err broken;              /* the first failed commit; nothing is written after it */
 };
 
-/* path + suffix, malloc'ed; NULL when memory is out. */
-char *run_path_with(const char *path, const char *suffix);
-
 #endif

@@ -36,9 +36,8 @@ static moe_status inherited_path(const struct reading *reading, const char *path
                                  const char *place, char **out_path, moe_err *err) {
     moe_status status = MOE_OK;
     char *folder = NULL, *inner = NULL;
-    const size_t length = strlen(name);
     moe_check(reading->suites_dir != NULL, err, MOE_ECONFIG, "%s: nothing can be inherited here", place);
-    if (length > 5 && strcmp(name + length - 5, ".toml") == 0) {
+    if (path_ends_with(name, ".toml")) {
         folder = path_folder(path);
         *out_path = folder != NULL ? path_join(folder, name) : NULL;
     } else {

@@ -198,10 +198,9 @@ out:
 
 /* By the file's name alone: opening every run of every sweep would take longer. */
 static bool may_belong(const char *file, const char *experiment) {
-    const size_t prefix = strlen(LR_SWEEP_PREFIX), length = strlen(file);
+    const size_t prefix = strlen(LR_SWEEP_PREFIX);
     return strncmp(file, LR_SWEEP_PREFIX, prefix) == 0 &&
-           strncmp(file + prefix, experiment, strlen(experiment)) == 0 && length > 3 &&
-           strcmp(file + length - 3, ".h5") == 0;
+           strncmp(file + prefix, experiment, strlen(experiment)) == 0 && path_ends_with(file, ".h5");
 }
 
 moe_status lr_sweep_read(const char *runs_dir, const char *tier, const char *suite, const char *experiment,

@@ -15,15 +15,10 @@ static const char bias_name[] = "routing.bias";
 
 /* ---- what a file says ------------------------------------------------------------------------------- */
 
-static bool ends_with(const char *text, const char *end) {
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 static moe_status open_file(const char *path, unsigned flags, struct safetensors **out_file, moe_err *err) {
     moe_status status = MOE_OK;
     struct safetensors *file = NULL;
-    moe_check(!ends_with(path, ".h5"), err, MOE_ENOTSUP,
+    moe_check(!path_ends_with(path, ".h5"), err, MOE_ENOTSUP,
               "%s: a run file records a training, but holds no weights; name its checkpoint (%s.ckpt, there "
               "while the run is not complete), or train with --keep-model",
               path, path);
@@ -261,7 +256,7 @@ out:
 static char *path_with(const char *path, const char *const *ends, const char *add) {
     size_t stem = strlen(path);
     for (; *ends != NULL; ends++) {
-        if (!ends_with(path, *ends)) continue;
+        if (!path_ends_with(path, *ends)) continue;
         stem -= strlen(*ends);
         break;
     }

@@ -138,12 +138,10 @@ static moe_status open_record(struct session *s, moe_err *err) {
     const struct dataset *data = s->corpus.data;
     struct learner_counts counts;
     const char *domain_names[DATASET_MAX_DOMAINS];
-    const size_t path_length = strlen(s->options->path);
     for (int32_t i = 0; i < data->domains; i++)
         domain_names[i] = data->domain_names[i];
-    s->checkpoint_path = malloc(path_length + sizeof ".ckpt");
+    s->checkpoint_path = path_append(s->options->path, ".ckpt");
     moe_check(s->checkpoint_path != NULL, err, MOE_ENOMEM, "no memory for a path");
-    sprintf(s->checkpoint_path, "%s.ckpt", s->options->path);
     moe_try(file_make_parents(s->options->path, err));
     run_facts_begin(&s->facts, s->dev, s->options->portable);
     moe_try(learner_count(e, &counts, err));

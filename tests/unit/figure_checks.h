@@ -10,6 +10,7 @@
 
 #include "analysis/figure.h"
 #include "analysis/tables.h"
+#include "core/file.h"
 
 static inline struct report *open_report(const char *path) {
     const char *const roots[] = {path};
@@ -19,10 +20,6 @@ static inline struct report *open_report(const char *path) {
         MOE_OK)
         fail_msg("%s", err.message);
     return report;
-}
-
-static inline bool ends_with(const char *text, const char *tail) {
-    return strlen(text) >= strlen(tail) && strcmp(text + strlen(text) - strlen(tail), tail) == 0;
 }
 
 /* The text of a keyword in the uncompressed chunks of a PNG file, or NULL; *out_length its length. */
@@ -85,11 +82,11 @@ static inline void check_figure(struct report *report, const struct figure *figu
     if (twice) check_same_again(report, figure, data, size);
     figure_file_name(figure, name);
     if (figure->motion == NULL) {
-        assert_true(ends_with(name, ".png"));
+        assert_true(path_ends_with(name, ".png"));
         assert_int_equal(png_sig_cmp(data, 0, 8), 0);
         check_texts(figure, data, size, report->runs);
     } else {
-        assert_true(ends_with(name, ".gif"));
+        assert_true(path_ends_with(name, ".gif"));
         assert_memory_equal(data, "GIF89a", 6);
     }
     assert_true(figure->caption[0] != '\0' && figure->title[0] != '\0');

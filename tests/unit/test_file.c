@@ -215,6 +215,18 @@ static void paths_are_taken_apart_and_joined(void **state) {
     }
 }
 
+static void paths_have_endings(void **state) {
+    (void)state;
+    char *longer = path_append("a/x.h5", ".live");
+    assert_string_equal(longer, "a/x.h5.live");
+    assert_true(path_ends_with(longer, ".live"));
+    assert_true(path_ends_with(longer, ".h5.live"));
+    assert_false(path_ends_with(longer, ".h5"));
+    assert_true(path_ends_with(".h5", ".h5"));
+    assert_false(path_ends_with("h5", ".h5"));
+    free(longer);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_comes_back_as_written),
@@ -226,6 +238,7 @@ int main(void) {
         cmocka_unit_test(published_files_move_into_place),
         cmocka_unit_test(folders_are_made_with_their_parents),
         cmocka_unit_test(paths_are_taken_apart_and_joined),
+        cmocka_unit_test(paths_have_endings),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
