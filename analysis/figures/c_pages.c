@@ -1,4 +1,6 @@
 /* Pages of source C, one for each domain of the evaluation: the patterns of figures 2 and 4 to 7. */
+#include <stdio.h>
+
 #include "analysis/figures/source_c.h"
 
 const struct c_chart c_patterns[C_PATTERNS] = {
@@ -38,33 +40,28 @@ const struct c_chart c_patterns[C_PATTERNS] = {
 };
 
 static const char *const any[] = {"*"};
-#define NEED(name)                                                                                           \
-    { SLICING_SUITE, any, 1, slicing_protocols, SLICING_PROTOCOLS, NULL, name }
-const struct run_need source_c_domain_needs[C_DOMAINS] = {
-    NEED("animals"), NEED("kitchen"), NEED("weather"),   NEED("school"),
-    NEED("sea"),     NEED("market"),  NEED("wikitext2"), NEED("tinystories")};
+
+static moe_status draw_page(struct report *report, const char *domain, struct plot **out_plot, moe_err *err) {
+    char title[96];
+    const struct c_figure page = {.title = title,
+                                  .note =
+                                      "Validation loss in the domain less that of the dense model with as "
+                                      "many active parameters, seed by seed.",
+                                  .charts = c_patterns,
+                                  .num_charts = C_PATTERNS,
+                                  .column = C_NONE,
+                                  .column_split = C_NONE,
+                                  .panel_height = 150.0,
+                                  .domain = domain};
+    snprintf(title, sizeof title, "All patterns in one domain: %s", domain);
+    return c_draw(report, &page, out_plot, err);
+}
 
 #define PAGE_OF(name)                                                                                        \
+    const struct run_need source_c_need_##name = {SLICING_SUITE,     any,  1,    slicing_protocols,          \
+                                                  SLICING_PROTOCOLS, NULL, #name};                           \
     moe_status draw_c_##name(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {   \
-        static const struct c_figure page = {.title = "All patterns in one domain: " #name,                  \
-                                             .note = "Validation loss in the domain less that of the "       \
-                                                     "dense model with as many active "                      \
-                                                     "parameters, seed by seed.",                            \
-                                             .charts = c_patterns,                                           \
-                                             .num_charts = C_PATTERNS,                                       \
-                                             .column = C_NONE,                                               \
-                                             .column_split = C_NONE,                                         \
-                                             .panel_height = 150.0,                                          \
-                                             .domain = #name};                                               \
         (void)frame;                                                                                         \
-        return c_draw(report, &page, out_plot, err);                                                         \
+        return draw_page(report, #name, out_plot, err);                                                      \
     }
-
-PAGE_OF(animals)
-PAGE_OF(kitchen)
-PAGE_OF(weather)
-PAGE_OF(school)
-PAGE_OF(sea)
-PAGE_OF(market)
-PAGE_OF(wikitext2)
-PAGE_OF(tinystories)
+C_EACH_DOMAIN(PAGE_OF)

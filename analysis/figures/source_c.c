@@ -137,14 +137,15 @@ FIGURE_OF(more_data, more_data, COUNT(more_data), "The smallest scales with more
 
 /* ---- registry */
 
-#define PAGE(number, domain)                                                                                 \
-    {                                                                                                        \
-        "c-domain-" #domain, "C", "All patterns in one domain: " #domain,                                    \
-            "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: "  \
-            "each "                                                                                          \
-            "against the dense model.",                                                                      \
-            &source_c_domain_needs[number], draw_c_##domain, NULL                                            \
-    }
+#define PAGE(domain)                                                                                         \
+    {"c-domain-" #domain,                                                                                    \
+     "C",                                                                                                    \
+     "All patterns in one domain: " #domain,                                                                 \
+     "Size and number of experts, two sizes, a generalist, no limit of capacity, balance settings: each "    \
+     "against the dense model.",                                                                             \
+     &source_c_need_##domain,                                                                                \
+     draw_c_##domain,                                                                                        \
+     NULL},
 
 const struct figure source_c_figures[] = {
     {"c-schematic", "C", "Layers of experts with the same active width",
@@ -195,16 +196,8 @@ const struct figure source_c_figures[] = {
     {"c-domains", "C", "Validation loss by domain",
      "One panel for each domain of the evaluation, stories and real text.", &source_c_need, draw_c_domains,
      NULL},
-    PAGE(0, animals),
-    PAGE(1, kitchen),
-    PAGE(2, weather),
-    PAGE(3, school),
-    PAGE(4, sea),
-    PAGE(5, market),
-    PAGE(6, wikitext2),
-    PAGE(7, tinystories),
     {"c-accuracy", "C", "Right endings against validation loss",
      "Each point is a run: its share of stories whose right ending it picked among four, and its loss.",
      &source_c_need, draw_c_accuracy, NULL},
-};
+    C_EACH_DOMAIN(PAGE)};
 const int32_t source_c_figure_count = COUNT(source_c_figures);

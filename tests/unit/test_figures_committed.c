@@ -12,6 +12,7 @@
 
 #include "analysis/figure.h"
 #include "analysis/run_check.h"
+#include "analysis/slicing.h"
 #include "core/file.h"
 
 #define RUNS    MOE_SOURCE_DIR "/runs/reference"
@@ -56,6 +57,29 @@ static void test_figures_are_current(void **state) {
     }
 }
 
+/* Source C has a page for each domain of text that its runs were evaluated on. */
+static void test_domains_have_pages(void **state) {
+    (void)state;
+    struct run_reader *reader = NULL;
+    moe_err err = {0};
+    int32_t i = 0;
+    while (i < run_list_count(report->runs) &&
+           strcmp(run_list_at(report->runs, i)->info.suite, SLICING_SUITE) != 0)
+        i++;
+    if (i == run_list_count(report->runs)) skip();
+    assert_int_equal(run_list_reader(report->runs, run_list_at(report->runs, i), &reader, &err), MOE_OK);
+    assert_string_equal(run_reader_domain(reader, 0), "all");
+    for (int32_t d = 1; d < run_reader_info(reader)->axes.domains; d++) {
+        const char *name = run_reader_domain(reader, d);
+        const struct figure *page;
+        char id[FIGURE_NAME_MAX];
+        if (strcmp(name, DOMAIN_QUESTIONS) == 0) continue;
+        snprintf(id, sizeof id, "c-domain-%s", name);
+        if (figure_find(id, &page, &err) != MOE_OK) fail_msg("%s", err.message);
+        assert_string_equal(page->need->domain, name);
+    }
+}
+
 int main(void) {
     const char *const roots[] = {RUNS};
     moe_err err = {0};
@@ -71,6 +95,7 @@ int main(void) {
         return 77;
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_runs_are_what_they_say),
+                                       cmocka_unit_test(test_domains_have_pages),
                                        cmocka_unit_test(test_figures_are_current)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     report_close(report);
