@@ -20,8 +20,8 @@ void routing_view(struct routing *r, struct arena *arena) {
     h->hist = arena_array(arena, uint16_t, cells(r) * ROUTING_HIST_BINS);
 }
 
-static void take_host(struct routing *r, struct arena *arena) {
-    routing_view(r, arena);
+static void view_host(struct routing *r, bool with_statistics, struct arena *arena) {
+    if (with_statistics) routing_view(r, arena);
     r->host.bias = arena_array(arena, float, cells(r));
     r->host.select = arena_array(arena, float, cells(r));
 }
@@ -35,22 +35,27 @@ void routing_describe(struct routing *r, int32_t layers, const struct routing_gr
     }
 }
 
-moe_status routing_create_groups(struct routing *r, int32_t layers, const struct routing_group *groups,
-                                 int32_t count, moe_err *err) {
+static moe_status take_host(struct routing *r, bool with_statistics, moe_err *err) {
     moe_status status = MOE_OK;
-    routing_describe(r, layers, groups, count);
     struct arena measure = arena_measure();
-    take_host(r, &measure);
+    view_host(r, with_statistics, &measure);
     moe_try(arena_block(measure.peak, &r->host_block, err));
     struct arena arena = arena_over(r->host_block, measure.peak);
-    take_host(r, &arena);
+    view_host(r, with_statistics, &arena);
 out:
     return status;
 }
 
+moe_status routing_create_groups(struct routing *r, int32_t layers, const struct routing_group *groups,
+                                 int32_t count, moe_err *err) {
+    routing_describe(r, layers, groups, count);
+    return take_host(r, false, err);
+}
+
 moe_status routing_create(struct routing *r, int32_t layers, int32_t experts, moe_err *err) {
     const struct routing_group group = {.experts = experts, .top_k = 1};
-    return routing_create_groups(r, layers, &group, 1, err);
+    routing_describe(r, layers, &group, 1);
+    return take_host(r, true, err);
 }
 
 void routing_plan(struct routing *r, struct nn_memory *memory) {

@@ -48,7 +48,7 @@ struct routing {
     float *prob_grad, *select_bias;
     uint16_t *hist;
     struct routing_host host;
-    void *host_block; /* owns host.* that routing_view() has not moved */
+    void *host_block; /* owns bias and mask, and the statistics that routing_create() makes */
 };
 
 /* How balance losses are formed. */
@@ -66,14 +66,15 @@ struct balance_result {
 
 /* Sizes alone, without memory: `count` groups of `layers` routers each. layers may be 0. */
 void routing_describe(struct routing *r, int32_t layers, const struct routing_group *groups, int32_t count);
-/* The same with host memory; device memory comes from the plan. */
+/* The same with host memory of bias and mask; that of the statistics comes from routing_view(), device memory
+ * from the plan. */
 moe_status routing_create_groups(struct routing *r, int32_t layers, const struct routing_group *groups,
                                  int32_t count, moe_err *err);
-/* One group, of K = 1. */
+/* One group, of K = 1, with host memory of the statistics too. */
 moe_status routing_create(struct routing *r, int32_t layers, int32_t experts, moe_err *err);
 /* Device memory; begins with the statistics, in the order of routing_view(). */
 void routing_plan(struct routing *r, struct nn_memory *memory);
-/* From now on host.* are statistics that stand in `arena`: of a report (nn/report.h). Bias and mask stay. */
+/* From now on the statistics of host.* are those that stand in `arena`: of a report (nn/report.h). */
 void routing_view(struct routing *r, struct arena *arena);
 void routing_free(struct routing *r);
 
