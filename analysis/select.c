@@ -167,15 +167,17 @@ static moe_status copy_domains(const struct run_reader *reader, char **out, moe_
 static moe_status read_identities(struct run_list *list, char **paths, int32_t count, moe_err *err) {
     moe_status status = MOE_OK;
     struct run_reader *reader = NULL;
+    struct run_queue *queue = NULL;
     struct damage damage = {0};
     char *domains = NULL;
     list->files = calloc((size_t)count + 1, sizeof *list->files);
     list->slots = calloc((size_t)count + 1, sizeof *list->slots);
     moe_check(list->files != NULL && list->slots != NULL, err, MOE_ENOMEM,
               "cannot allocate a list of %d runs", count);
+    moe_try(run_queue_open((const char *const *)paths, count, &queue, err));
     for (int32_t i = 0; i < count; i++) {
         moe_err why = {0};
-        status = run_reader_open(paths[i], &reader, &why);
+        status = run_queue_next(queue, &reader, &why);
         if (status == MOE_EFORMAT) {
             note_damage(&damage, paths[i], &why);
             continue;
@@ -199,6 +201,7 @@ static moe_status read_identities(struct run_list *list, char **paths, int32_t c
 out:
     text_free(&damage.names);
     run_reader_close(reader);
+    run_queue_close(queue);
     return status;
 }
 

@@ -16,7 +16,7 @@ void envelope_fill(unsigned char *file, size_t size) {
     snprintf((char *)file, ENVELOPE_SIZE, "%slength %zu\nxxh3 %s\n", magic, size, hex);
 }
 
-moe_status envelope_check(const char *path, moe_err *err) {
+moe_status envelope_read(const char *path, unsigned char **out_file, size_t *out_size, moe_err *err) {
     moe_status status = MOE_OK;
     unsigned char *file = NULL, block[ENVELOPE_SIZE];
     size_t size;
@@ -36,6 +36,9 @@ moe_status envelope_check(const char *path, moe_err *err) {
         memcmp(block, file, ENVELOPE_SIZE) == 0, err, MOE_EFORMAT,
         "%s: its bytes are not those that were sealed; restore it, or delete it and train the run again",
         path);
+    *out_file = file;
+    *out_size = size;
+    file = NULL;
 out:
     free(file);
     return status;

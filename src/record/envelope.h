@@ -10,8 +10,8 @@ enum { ENVELOPE_SIZE = 512 };
 /* Fills the first ENVELOPE_SIZE bytes of a whole file from the others. */
 void envelope_fill(unsigned char *file, size_t size);
 
-/* Reads a file whole and compares. MOE_ENOTFOUND, MOE_EIO, MOE_EFORMAT (truncated, damaged, or no sealed run
- * file). */
-moe_status envelope_check(const char *path, moe_err *err);
+/* Reads a file whole, malloc'ed, and compares. MOE_ENOTFOUND, MOE_EIO, MOE_EFORMAT (truncated, damaged, or no
+ * sealed run file). */
+moe_status envelope_read(const char *path, unsigned char **out_file, size_t *out_size, moe_err *err);
 
 #endif

@@ -33,6 +33,10 @@ hid_t hdf_memory_type(enum run_type type);
  * on failure. */
 hid_t hdf_access(void);
 
+/* Names a file in memory. HDF5 reads what a new one is about to replace, and refuses to open one whose name
+ * is taken: nothing can have this name. */
+#define HDF_NO_FILE "/dev/null/run"
+
 /* Creation properties of a file (userblock bytes in front), a group and a dataset: no times, compact
  * attributes. */
 hid_t hdf_file_creation(hsize_t userblock);

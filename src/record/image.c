@@ -74,8 +74,6 @@ static uint64_t end_of_file(const struct image *image, size_t userblock) {
 
 moe_status image_build(const struct run_table *table, size_t userblock, image_writer *write, const char *file,
                        unsigned char **out_bytes, size_t *out_size, moe_err *err) {
-    /* HDF5 reads what it is about to replace into memory: a name that nothing can have spares it that. */
-    static const char no_file[] = "/dev/null/run";
     moe_status status = MOE_OK;
     struct image image = {0};
     hid_t access, creation, h5;
@@ -83,7 +81,7 @@ moe_status image_build(const struct run_table *table, size_t userblock, image_wr
     hdf_quiet();
     access = memory_access(&image);
     creation = hdf_file_creation(userblock);
-    h5 = H5Fcreate(no_file, H5F_ACC_TRUNC, creation, access);
+    h5 = H5Fcreate(HDF_NO_FILE, H5F_ACC_TRUNC, creation, access);
     hdf_check(h5, err, MOE_ENOMEM, file, "make the file in memory");
     moe_try(write(h5, table, file, err));
 out:

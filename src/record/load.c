@@ -137,14 +137,20 @@ out:
  * so 100 times, which on damaged metadata is for ever; 20 times take some milliseconds. */
 enum { READ_ATTEMPTS = 20 };
 
-static moe_status open_file(struct gathered *g, moe_err *err) {
+static moe_status open_file(struct gathered *g, const struct load_source *source, moe_err *err) {
+    enum { INCREMENT = 1 << 16 };
     moe_status status = MOE_OK;
     const hid_t access = hdf_access();
     /* A plain open refuses a file whose writer was killed. */
     const unsigned flags = H5F_ACC_RDONLY | (g->kind == RUN_FILE_LIVE ? H5F_ACC_SWMR_READ : 0);
     hdf_check(H5Pset_metadata_read_attempts(access, READ_ATTEMPTS), err, MOE_EFORMAT, g->path,
               "open as HDF5");
-    g->file = H5Fopen(g->path, flags, access);
+    if (g->kind == RUN_FILE_SEALED) {
+        hdf_check(H5Pset_fapl_core(access, INCREMENT, false), err, MOE_ENOMEM, g->path, "open as HDF5");
+        hdf_check(H5Pset_file_image(access, source->bytes, source->size), err, MOE_ENOMEM, g->path,
+                  "open as HDF5");
+    }
+    g->file = H5Fopen(g->kind == RUN_FILE_SEALED ? HDF_NO_FILE : g->path, flags, access);
     hdf_check(g->file, err, MOE_EFORMAT, g->path, "open as HDF5");
 out:
     hdf_close(access);
@@ -209,14 +215,15 @@ out:
     return status;
 }
 
-moe_status load_stream(const char *path, enum run_file_kind kind, uint64_t max_bytes, FILE *out,
-                       moe_err *err) {
+moe_status load_stream(const struct load_source *source, uint64_t max_bytes, FILE *out, moe_err *err) {
     moe_status status = MOE_OK;
-    struct gathered g = {.path = path, .kind = kind, .file = H5I_INVALID_HID, .bytes_left = max_bytes};
+    const char *path = source->path;
+    struct gathered g = {
+        .path = path, .kind = source->kind, .file = H5I_INVALID_HID, .bytes_left = max_bytes};
     hid_t root = H5I_INVALID_HID, provenance = H5I_INVALID_HID;
     hdf_quiet();
     H5PLset_loading_state(0);
-    moe_try(open_file(&g, err));
+    moe_try(open_file(&g, source, err));
     root = H5Gopen2(g.file, "/", H5P_DEFAULT);
     hdf_check(root, err, MOE_EFORMAT, path, "open the root group");
     moe_check(load_only_hard_links(g.file, "/provenance"), err, MOE_EFORMAT,
@@ -226,7 +233,7 @@ moe_status load_stream(const char *path, enum run_file_kind kind, uint64_t max_b
     moe_try(gather_head(&g, root, provenance, err));
     for (int32_t i = 0; i < RUN_SERIES_COUNT; i++)
         if (run_has_series(&g.head.axes, i)) moe_try(load_series(&g, i, err));
-    if (kind == RUN_FILE_LIVE) moe_try(load_cut_to_commits(&g, err));
+    if (g.kind == RUN_FILE_LIVE) moe_try(load_cut_to_commits(&g, err));
     moe_try(put_all(&g, root, provenance, out, err));
 out:
     for (int32_t i = 0; i < RUN_COLUMN_COUNT; i++)

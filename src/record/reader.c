@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/file.h"
-#include "record/envelope.h"
+#include "core/parallel.h"
 #include "record/load.h"
 #include "record/writer_impl.h"
 
@@ -14,25 +14,33 @@ struct run_reader {
     struct run_info info;
 };
 
-static moe_status load_sealed(const char *path, struct run_snapshot **out_snapshot, moe_err *err) {
-    moe_status status = MOE_OK;
-    moe_try(envelope_check(path, err));
-    moe_try(run_snapshot_load(path, RUN_FILE_SEALED, out_snapshot, err));
-out:
-    return status;
+/* A run on its way into memory. */
+struct opening {
+    struct run_loading *loading; /* NULL: nothing to wait for */
+    moe_err why;                 /* it did not start; status MOE_OK: it did */
+};
+
+static void start(const char *path, struct opening *o) {
+    *o = (struct opening){0};
+    run_loading_start(path, path_ends_with(path, ".live") ? RUN_FILE_LIVE : RUN_FILE_SEALED, &o->loading,
+                      &o->why);
 }
 
 /* The run may be sealed, and its live file removed, while this looks for the one and then the other. */
-static moe_status load(const char *path, struct run_snapshot **out_snapshot, moe_err *err) {
+static moe_status finish(const char *path, struct opening *o, struct run_snapshot **out_snapshot,
+                         moe_err *err) {
     moe_status status = MOE_OK;
     char *live = NULL;
-    if (path_ends_with(path, ".live")) return run_snapshot_load(path, RUN_FILE_LIVE, out_snapshot, err);
-    status = load_sealed(path, out_snapshot, err);
-    if (status != MOE_ENOTFOUND) return status;
+    struct run_loading *loading = o->loading;
+    o->loading = NULL;
+    if (loading != NULL) return run_loading_finish(loading, out_snapshot, err);
+    if (o->why.status != MOE_ENOTFOUND || path_ends_with(path, ".live"))
+        return moe_fail(err, o->why.status, "%s", o->why.message);
     live = path_append(path, ".live");
     moe_check(live != NULL, err, MOE_ENOMEM, "%s: no memory for a path", path);
     status = run_snapshot_load(live, RUN_FILE_LIVE, out_snapshot, err);
-    if (status != MOE_OK && file_exists(path)) status = load_sealed(path, out_snapshot, err);
+    if (status != MOE_OK && file_exists(path))
+        status = run_snapshot_load(path, RUN_FILE_SEALED, out_snapshot, err);
     if (status == MOE_ENOTFOUND)
         status = moe_fail(err, MOE_ENOTFOUND, "%s: no such run, complete or in progress", path);
 out:
@@ -55,17 +63,62 @@ static void fill_info(struct run_info *info, const struct run_table *table) {
     memcpy(info->rows, table->rows, sizeof info->rows);
 }
 
-moe_status run_reader_open(const char *path, struct run_reader **out_reader, moe_err *err) {
+static moe_status finish_reader(const char *path, struct opening *o, struct run_reader **out_reader,
+                                moe_err *err) {
     moe_status status = MOE_OK;
     struct run_reader *r = calloc(1, sizeof *r);
     moe_check(r != NULL, err, MOE_ENOMEM, "%s: no memory to read it", path);
-    moe_try(load(path, &r->snapshot, err));
+    moe_try(finish(path, o, &r->snapshot, err));
     fill_info(&r->info, &r->snapshot->table);
     *out_reader = r;
     r = NULL;
 out:
     run_reader_close(r);
     return status;
+}
+
+moe_status run_reader_open(const char *path, struct run_reader **out_reader, moe_err *err) {
+    struct opening o;
+    start(path, &o);
+    const moe_status status = finish_reader(path, &o, out_reader, err);
+    run_loading_abandon(o.loading);
+    return status;
+}
+
+/* ---- many runs, in order, each read while those before it are looked at */
+
+enum { MOST_AHEAD = 16 };
+
+struct run_queue {
+    const char *const *paths;
+    int32_t count, next, started, ahead;
+    struct opening openings[MOST_AHEAD]; /* of path i: openings[i % ahead] */
+};
+
+moe_status run_queue_open(const char *const *paths, int32_t count, struct run_queue **out_queue,
+                          moe_err *err) {
+    moe_status status = MOE_OK;
+    struct run_queue *q = calloc(1, sizeof *q);
+    moe_check(q != NULL, err, MOE_ENOMEM, "no memory to read %d runs", count);
+    *q = (struct run_queue){.paths = paths, .count = count};
+    q->ahead = 2 * parallel_default_threads(); /* no core waits for a large one */
+    if (q->ahead > MOST_AHEAD) q->ahead = MOST_AHEAD;
+    *out_queue = q;
+out:
+    return status;
+}
+
+moe_status run_queue_next(struct run_queue *q, struct run_reader **out_reader, moe_err *err) {
+    const int32_t i = q->next++;
+    for (; q->started < q->count && q->started < i + q->ahead; q->started++)
+        start(q->paths[q->started], &q->openings[q->started % q->ahead]);
+    return finish_reader(q->paths[i], &q->openings[i % q->ahead], out_reader, err);
+}
+
+void run_queue_close(struct run_queue *q) {
+    for (int32_t i = 0; q != NULL && i < MOST_AHEAD; i++)
+        run_loading_abandon(q->openings[i].loading);
+    free(q);
 }
 
 void run_reader_close(struct run_reader *r) {

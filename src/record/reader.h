@@ -24,6 +24,17 @@ struct run_info {
 moe_status run_reader_open(const char *path, struct run_reader **out_reader, moe_err *err);
 void run_reader_close(struct run_reader *r); /* NULL is allowed */
 
+/* Opens count runs one after the other, and lets the next ones be read meanwhile on all cores. The paths stay
+ * the caller's, and those that are still to come stay as they are. */
+struct run_queue;
+moe_status run_queue_open(const char *const *paths, int32_t count, struct run_queue **out_queue,
+                          moe_err *err);
+
+/* The next run, to be asked for count times; fails as run_reader_open does, and the one behind it comes next
+ * all the same. */
+moe_status run_queue_next(struct run_queue *queue, struct run_reader **out_reader, moe_err *err);
+void run_queue_close(struct run_queue *queue); /* NULL is allowed */
+
 const struct run_info *run_reader_info(const struct run_reader *r);
 const char *run_reader_path(const struct run_reader *r);
 const char *run_reader_domain(const struct run_reader *r, int32_t domain);      /* NULL if out of range */

@@ -9,11 +9,14 @@
 
 static moe_status is_complete(const char *path, bool *out_complete, moe_err *err) {
     moe_status status = MOE_OK;
+    unsigned char *file = NULL;
+    size_t size;
     *out_complete = false;
     if (!file_exists(path)) goto out;
-    moe_try(envelope_check(path, err));
+    moe_try(envelope_read(path, &file, &size, err));
     *out_complete = true;
 out:
+    free(file);
     return status;
 }
 

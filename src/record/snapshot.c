@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "record/envelope.h"
 #include "record/hdf.h"
 
 /* What the child tells its parent, in memory that both see. */
@@ -46,7 +47,8 @@ static void lower(int resource, uint64_t limit) {
 /* Keeps only standard input, output and error and the stream: a lock of the parent's must not outlive it in
  * here. */
 static void close_others(int stream) {
-    if (close_range(3, (unsigned)stream - 1, 0) == 0 && close_range((unsigned)stream + 1, ~0u, 0) == 0)
+    if ((stream == 3 || close_range(3, (unsigned)stream - 1, 0) == 0) &&
+        close_range((unsigned)stream + 1, ~0u, 0) == 0)
         return;
     for (int fd = 3; fd < 1024; fd++)
         if (fd != stream) close(fd);
@@ -79,16 +81,15 @@ static void confine(uint64_t file_size, pid_t parent, int stream) {
     alarm(WALL_SECONDS);
 }
 
-static void child(const char *path, enum run_file_kind kind, uint64_t file_size, pid_t parent, int fd,
-                  struct report *report) {
+static void child(const struct load_source *source, pid_t parent, int fd, struct report *report) {
     moe_err err = {0};
     FILE *out;
-    confine(file_size, parent, fd);
+    confine(source->size, parent, fd);
     out = fdopen(fd, "wb");
     if (out == NULL)
-        moe_fail(&err, MOE_ENOMEM, "%s: no memory to read it", path);
+        moe_fail(&err, MOE_ENOMEM, "%s: no memory to read it", source->path);
     else
-        load_stream(path, kind, most_bytes(file_size), out, &err);
+        load_stream(source, most_bytes(source->size), out, &err);
     report->err = err;
     report->done = true;
     _exit(0); /* neither exit handlers nor buffers of the parent's belong to this process */
@@ -234,48 +235,104 @@ out:
     return status;
 }
 
-static moe_status check_regular(const char *path, uint64_t *out_size, moe_err *err) {
+static moe_status check_regular(const char *path, size_t *out_size, moe_err *err) {
     moe_status status = MOE_OK;
     struct stat info;
     moe_check(stat(path, &info) == 0, err, errno == ENOENT || errno == ENOTDIR ? MOE_ENOTFOUND : MOE_EIO,
               "%s: cannot open: %s", path, strerror(errno));
     moe_check(S_ISREG(info.st_mode), err, MOE_EFORMAT, "%s: is no regular file", path);
     moe_check(access(path, R_OK) == 0, err, MOE_EIO, "%s: cannot open: %s", path, strerror(errno));
-    *out_size = (uint64_t)info.st_size;
+    *out_size = (size_t)info.st_size;
 out:
     return status;
+}
+
+struct run_loading {
+    struct run_snapshot *snapshot; /* the path, and later what was read */
+    enum run_file_kind kind;
+    struct report *report;
+    int stream;
+    pid_t pid;
+};
+
+static void free_loading(struct run_loading *l) {
+    if (l->stream >= 0) close(l->stream);
+    if (l->report != MAP_FAILED) munmap(l->report, sizeof *l->report);
+    run_snapshot_free(l->snapshot);
+    free(l);
+}
+
+/* What a child needs, without the child. */
+static moe_status prepare(const char *path, enum run_file_kind kind, struct run_loading **out_loading,
+                          moe_err *err) {
+    moe_status status = MOE_OK;
+    struct run_loading *l = calloc(1, sizeof *l);
+    moe_check(l != NULL, err, MOE_ENOMEM, "%s: no memory to read it", path);
+    *l = (struct run_loading){.kind = kind, .report = MAP_FAILED, .stream = -1};
+    l->snapshot = calloc(1, sizeof *l->snapshot);
+    moe_check(l->snapshot != NULL, err, MOE_ENOMEM, "%s: no memory to read it", path);
+    l->snapshot->path = strdup(path);
+    moe_check(l->snapshot->path != NULL, err, MOE_ENOMEM, "%s: no memory to read it", path);
+    l->report = mmap(NULL, sizeof *l->report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    l->stream = memfd_create("run", MFD_CLOEXEC);
+    moe_check(l->report != MAP_FAILED && l->stream >= 0, err, MOE_ENOMEM, "%s: no memory to read it: %s",
+              path, strerror(errno));
+    *out_loading = l;
+    l = NULL;
+out:
+    if (l != NULL) free_loading(l);
+    return status;
+}
+
+moe_status run_loading_start(const char *path, enum run_file_kind kind, struct run_loading **out_loading,
+                             moe_err *err) {
+    moe_status status = MOE_OK;
+    struct run_loading *l = NULL;
+    struct load_source source = {.path = path, .kind = kind};
+    const pid_t parent = getpid();
+    if (kind == RUN_FILE_SEALED) moe_try(envelope_read(path, &source.bytes, &source.size, err));
+    if (kind == RUN_FILE_LIVE) moe_try(check_regular(path, &source.size, err));
+    moe_try(prepare(path, kind, &l, err));
+    hdf_quiet(); /* wakes HDF5 here once instead of in every child */
+    l->pid = fork();
+    if (l->pid == 0) child(&source, parent, l->stream, l->report);
+    moe_check(l->pid > 0, err, MOE_ENOMEM, "%s: no process to read it: %s", path, strerror(errno));
+    *out_loading = l;
+    l = NULL;
+out:
+    if (l != NULL) free_loading(l);
+    free(source.bytes);
+    return status;
+}
+
+moe_status run_loading_finish(struct run_loading *l, struct run_snapshot **out_snapshot, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct run_snapshot *s = l->snapshot;
+    moe_try(wait_for(l->pid, s->path, l->report, err));
+    moe_try(map_stream(s, l->stream, err));
+    moe_try(parse(s, l->kind, err));
+    *out_snapshot = s;
+    l->snapshot = NULL;
+out:
+    free_loading(l);
+    return status;
+}
+
+void run_loading_abandon(struct run_loading *l) {
+    if (l == NULL) return;
+    kill(l->pid, SIGKILL);
+    while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    free_loading(l);
 }
 
 moe_status run_snapshot_load(const char *path, enum run_file_kind kind, struct run_snapshot **out_snapshot,
                              moe_err *err) {
     moe_status status = MOE_OK;
-    struct report *report = MAP_FAILED;
-    struct run_snapshot *s = calloc(1, sizeof *s);
-    uint64_t file_size = 0;
-    pid_t pid;
-    const pid_t parent = getpid();
-    int fd = -1;
-    moe_check(s != NULL, err, MOE_ENOMEM, "%s: no memory to read it", path);
-    s->path = strdup(path);
-    moe_check(s->path != NULL, err, MOE_ENOMEM, "%s: no memory to read it", path);
-    moe_try(check_regular(path, &file_size, err));
-    report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    fd = memfd_create("run", MFD_CLOEXEC);
-    moe_check(report != MAP_FAILED && fd >= 0, err, MOE_ENOMEM, "%s: no memory to read it: %s", path,
-              strerror(errno));
-    hdf_quiet(); /* wakes HDF5 here once instead of in every child */
-    pid = fork();
-    moe_check(pid >= 0, err, MOE_ENOMEM, "%s: no process to read it: %s", path, strerror(errno));
-    if (pid == 0) child(path, kind, file_size, parent, fd, report);
-    moe_try(wait_for(pid, path, report, err));
-    moe_try(map_stream(s, fd, err));
-    moe_try(parse(s, kind, err));
-    *out_snapshot = s;
-    s = NULL;
+    struct run_loading *loading = NULL;
+    moe_try(run_loading_start(path, kind, &loading, err));
+    status = run_loading_finish(loading, out_snapshot, err);
 out:
-    if (fd >= 0) close(fd);
-    if (report != MAP_FAILED) munmap(report, sizeof *report);
-    run_snapshot_free(s);
     return status;
 }
 

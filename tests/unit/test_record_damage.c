@@ -3,6 +3,8 @@
  */
 #include "test_record_fixture.h"
 
+#include <errno.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "core/rng.h"
@@ -248,6 +250,77 @@ static void test_what_is_no_run_file(void **state) {
     assert_int_equal(run_reader_open(path, &r, &why), MOE_EFORMAT);
 }
 
+enum { QUEUE = 40, TORN = 5, FORGED = 7, GONE = 11, IN_PROGRESS = 13 };
+
+/* More runs than are read at a time; what befell four of them is told by their names. */
+static void make_queue(char names[QUEUE][256], const char *paths[QUEUE]) {
+    char path[256];
+    unsigned char *sealed, *live;
+    size_t size, live_size;
+    make_live(path, &live, &live_size);
+    make_sealed(path, &sealed, &size);
+    for (int i = 0; i < QUEUE; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "queue-%02d.h5%s", i, i == IN_PROGRESS ? ".live" : "");
+        fix_path(names[i], name);
+        paths[i] = names[i];
+        if (i != GONE && i != IN_PROGRESS) fix_write(names[i], sealed, i == TORN ? size / 2 : size);
+        if (i == IN_PROGRESS) {
+            fix_write(names[i], live, live_size);
+            *strrchr(names[i], '.') = '\0';
+        }
+    }
+    memset(sealed + ENVELOPE_SIZE, 0, 64);
+    envelope_fill(sealed, size);
+    fix_write(names[FORGED], sealed, size);
+    free(live);
+    free(sealed);
+}
+
+static void test_a_damaged_run_in_a_queue_is_the_only_one(void **state) {
+    static char names[QUEUE][256];
+    const char *paths[QUEUE];
+    struct run_queue *queue = NULL;
+    (void)state;
+    make_queue(names, paths);
+    assert_ok(run_queue_open(paths, QUEUE, &queue, err));
+    for (int i = 0; i < QUEUE; i++) {
+        struct run_reader *r = NULL;
+        moe_err why;
+        const moe_status status = run_queue_next(queue, &r, &why);
+        const moe_status expected = i == GONE                  ? MOE_ENOTFOUND
+                                    : i == TORN || i == FORGED ? MOE_EFORMAT
+                                                               : MOE_OK;
+        assert_int_equal(status, expected);
+        if (status == MOE_OK) {
+            assert_memory_equal(run_reader_path(r), names[i], strlen(names[i]));
+            assert_string_equal(run_reader_info(r)->status, i == IN_PROGRESS ? "live" : "complete");
+            check_values(r);
+        } else {
+            assert_non_null(strstr(why.message, names[i]));
+        }
+        run_reader_close(r);
+    }
+    run_queue_close(queue);
+}
+
+static void test_a_queue_leaves_no_process_behind(void **state) {
+    static char names[QUEUE][256];
+    const char *paths[QUEUE];
+    struct run_queue *queue = NULL;
+    struct run_reader *r = NULL;
+    siginfo_t info;
+    (void)state;
+    make_queue(names, paths);
+    assert_ok(run_queue_open(paths, QUEUE, &queue, err));
+    assert_ok(run_queue_next(queue, &r, err));
+    run_reader_close(r);
+    assert_int_equal(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT), 0); /* those ahead have begun */
+    run_queue_close(queue);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_flip_in_a_sealed_file_is_found),
@@ -257,6 +330,8 @@ int main(void) {
         cmocka_unit_test(test_truncated_live_files_never_crash),
         cmocka_unit_test(test_saved_copy_replaces_a_ruined_live_file),
         cmocka_unit_test(test_what_is_no_run_file),
+        cmocka_unit_test(test_a_damaged_run_in_a_queue_is_the_only_one),
+        cmocka_unit_test(test_a_queue_leaves_no_process_behind),
     };
     return cmocka_run_group_tests(tests, NULL, fix_remove_folder);
 }
