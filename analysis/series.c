@@ -291,12 +291,13 @@ static int32_t common_length(const struct series_group *g) {
 
 moe_status series_group_average(struct series_group *g, moe_err *err) {
     moe_status status = MOE_OK;
+    const double quantile = stats_t_quantile(0.975, g->seeds - 1);
     double *column = calloc((size_t)g->seeds + 1, sizeof *column);
     moe_check(column != NULL, err, MOE_ENOMEM, "cannot allocate %d series", g->seeds);
     for (int32_t i = 0; i < g->common; i++) {
         for (int32_t s = 0; s < g->seeds; s++)
             column[s] = g->runs[s].y[i];
-        const struct stats_estimate e = stats_mean_interval(column, g->seeds, 0.95);
+        const struct stats_estimate e = stats_mean_within(column, g->seeds, quantile);
         g->x[i] = g->runs[0].x[i];
         g->mean[i] = e.value;
         g->low[i] = e.low;

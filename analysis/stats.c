@@ -27,10 +27,14 @@ double stats_sd(const double *x, int32_t n) {
 }
 
 struct stats_estimate stats_mean_interval(const double *x, int32_t n, double level) {
+    return stats_mean_within(x, n, stats_t_quantile(0.5 + 0.5 * level, n - 1));
+}
+
+struct stats_estimate stats_mean_within(const double *x, int32_t n, double quantile) {
     struct stats_estimate e = {
         .value = stats_mean(x, n), .sd = stats_sd(x, n), .low = NAN, .high = NAN, .n = n};
     if (n < 2) return e;
-    const double half = stats_t_quantile(0.5 + 0.5 * level, n - 1) * e.sd / sqrt(n);
+    const double half = quantile * e.sd / sqrt(n);
     e.low = e.value - half;
     e.high = e.value + half;
     return e;

@@ -60,6 +60,9 @@ double stats_t_quantile(double p, double df);
 /* Mean with Student's interval: mean +- t(1 - (1 - level) / 2, n - 1) sd / sqrt(n). */
 struct stats_estimate stats_mean_interval(const double *x, int32_t n, double level);
 
+/* The same with the quantile t(...) given, which takes longer than all else: for many samples of one size. */
+struct stats_estimate stats_mean_within(const double *x, int32_t n, double quantile);
+
 /* Difference of the means of two independent samples of unequal variance (Welch 1947, Satterthwaite's degrees
  * of freedom). Interval, t and p are NaN when a sample has fewer than 2 values. Two samples without any
  * spread give df = na + nb - 2, an interval of zero width, and p = 0 (or 1 if the means are equal). */
