@@ -194,7 +194,9 @@ static void add_legend(struct plot *plot, const struct legend_entry *entry) {
     *added = *entry;
     added->label = plot_string(plot, entry->label);
     added->new_line = plot->break_legend;
+    added->heading = plot->legend_heading;
     plot->break_legend = false;
+    plot->legend_heading = NULL;
     if (plot->error.status != MOE_OK) return;
     *plot->legend_end = added;
     plot->legend_end = &added->next;
@@ -210,6 +212,12 @@ void plot_add_legend_span(struct plot *plot, const char *label, struct plot_colo
 
 void plot_break_legend(struct plot *plot) {
     plot->break_legend = true;
+    plot->legend_heading = NULL;
+}
+
+void plot_head_legend(struct plot *plot, const char *heading) {
+    plot->break_legend = true;
+    plot->legend_heading = plot_string(plot, heading);
 }
 
 double plot_dodge(int32_t i, int32_t n, double share) {

@@ -127,6 +127,9 @@ void plot_add_legend(struct plot *plot, const char *label, enum plot_geom geom, 
 void plot_add_legend_span(struct plot *plot, const char *label, struct plot_colour colour);
 /* The next entry starts a new line. */
 void plot_break_legend(struct plot *plot);
+/* The next entry starts a new line, and before it stands what the line is of: a panel's title, where panels
+ * have legends of their own. Entries of all lines then begin behind the longest heading. */
+void plot_head_legend(struct plot *plot, const char *heading);
 
 /* Offset of member i of n side by side within a category whose bars take `share` of its room; width of one
  * bar = share / n. */

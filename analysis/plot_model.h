@@ -36,6 +36,7 @@ struct panel {
 
 struct legend_entry {
     const char *label;
+    const char *heading; /* of the line that it starts; NULL = none */
     enum plot_geom geom;
     struct plot_pen pen;
     bool stripe, new_line;
@@ -53,7 +54,8 @@ struct plot {
     struct panel *panels;   /* [rows, columns] */
     const char **row_heads; /* [rows], NULL = none */
     struct legend_entry *legend, **legend_end;
-    bool break_legend;
+    bool break_legend; /* before the next entry, whose line has this heading */
+    const char *legend_heading;
     struct plot_block *blocks;
     moe_err error; /* first failure while building */
 };

@@ -177,20 +177,34 @@ static void scale_lengthwise(const struct plot_fonts *fonts, const struct plot *
     }
 }
 
+/* Where the legend's entries begin: behind its longest heading. */
+static double legend_start(const struct plot_fonts *fonts, const struct plot *plot) {
+    double widest = 0.0;
+    for (const struct legend_entry *e = plot->legend; e != NULL; e = e->next) {
+        if (e->heading == NULL) continue;
+        widest = fmax(widest, plot_text_width(fonts, FONT_BOLD, STYLE_LABEL_SIZE, e->heading) + LEGEND_GAP);
+    }
+    return PAGE_MARGIN + widest;
+}
+
 /* Lines that the legend takes; draws it if page is not NULL, from y on. */
 static int32_t flow_legend(const struct page *page, const struct plot_fonts *fonts, const struct plot *plot,
                            double y) {
+    const double start = legend_start(fonts, plot);
     int32_t lines = plot->legend == NULL ? 0 : 1;
-    double x = PAGE_MARGIN;
+    double x = start;
     for (const struct legend_entry *e = plot->legend; e != NULL; e = e->next) {
         const double text = plot_text_width(fonts, FONT_REGULAR, STYLE_LABEL_SIZE, e->label);
         const double width = LEGEND_SAMPLE_WIDTH + 6.0 + text;
-        if (x > PAGE_MARGIN && (e->new_line || x + width > plot->layout.width - PAGE_MARGIN)) {
-            x = PAGE_MARGIN;
+        if (x > start && (e->new_line || x + width > plot->layout.width - PAGE_MARGIN)) {
+            x = start;
             lines++;
         }
         if (page != NULL) {
             const double middle = y + LEGEND_LINE * (lines - 0.5);
+            if (e->heading != NULL)
+                draw_text(page, FONT_BOLD, STYLE_LABEL_SIZE, ALIGN_START, LEVEL_MIDDLE, STYLE_INK,
+                          PAGE_MARGIN, middle, e->heading);
             draw_legend_sample(page, e, x, middle);
             draw_text(page, FONT_REGULAR, STYLE_LABEL_SIZE, ALIGN_START, LEVEL_MIDDLE, STYLE_INK,
                       x + LEGEND_SAMPLE_WIDTH + 6.0, middle, e->label);

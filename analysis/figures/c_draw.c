@@ -204,16 +204,20 @@ out:
     return status;
 }
 
+static bool have_same_lines(const struct sheet_of_chart *a, const struct sheet_of_chart *b) {
+    return a->chart.line == b->chart.line && a->chart.split == b->chart.split && a->lines.n == b->lines.n;
+}
+
+/* One line, or where charts have lines of different kinds one for each, headed by its title. */
 static void add_legend(struct drawing *d) {
     const int32_t sheets = has_column_axis(d->figure) ? 1 : d->num_columns;
     const struct plot_pen dense = source_reference_pen();
-    for (int32_t i = 0; i < sheets; i++) {
+    bool differ = false;
+    for (int32_t i = 1; i < sheets; i++)
+        differ = differ || !have_same_lines(&d->sheets[0], &d->sheets[i]);
+    for (int32_t i = 0; i < (differ ? sheets : 1); i++) {
         const struct sheet_of_chart *s = &d->sheets[i];
-        const struct sheet_of_chart *last = i > 0 ? &d->sheets[i - 1] : NULL;
-        const bool again = last != NULL && last->chart.line == s->chart.line &&
-                           last->chart.split == s->chart.split && last->lines.n == s->lines.n;
-        if (again) continue;
-        if (i > 0) plot_break_legend(d->plot);
+        if (differ) plot_head_legend(d->plot, s->chart.title);
         for (int32_t line = 0; line < s->lines.n; line++) {
             char label[64];
             const struct plot_pen pen = c_pen(&s->lines, line);
@@ -221,6 +225,7 @@ static void add_legend(struct drawing *d) {
             plot_add_legend(d->plot, label, GEOM_LINE, &pen);
         }
     }
+    if (differ) plot_head_legend(d->plot, "all charts");
     const enum slicing_number number = d->figure->charts->number;
     const bool load = number == NUMBER_BALANCE || number == NUMBER_IMBALANCE;
     plot_add_legend(d->plot, load ? "even load" : "dense", GEOM_LINE, &dense);

@@ -242,6 +242,46 @@ static void test_same_pixels(void **state) {
     plot_free(plot);
 }
 
+/* The first column from the left whose pixels have a colour; the image's width if none has. */
+static int32_t first_column_of(const struct plot_image *image, struct plot_colour colour) {
+    const uint8_t rgb[3] = {(uint8_t)lround(255.0 * colour.red), (uint8_t)lround(255.0 * colour.green),
+                            (uint8_t)lround(255.0 * colour.blue)};
+    for (int32_t x = 0; x < image->width; x++)
+        for (int32_t y = 0; y < image->height; y++)
+            if (memcmp(pixel(image, x, y), rgb, 3) == 0) return x;
+    return image->width;
+}
+
+/* Headings stand at the margin, each on a line of its own, and all samples behind the longest. */
+static void test_legends_have_headings(void **state) {
+    (void)state;
+    const struct plot_colour colours[] = {STYLE_GREEN, STYLE_BLUE};
+    int32_t height[2], from[2][2];
+    for (int32_t headed = 0; headed < 2; headed++) {
+        struct plot *plot = NULL;
+        struct plot_image image;
+        assert_int_equal(
+            plot_new(&(struct plot_layout){.width = 400.0, .panel_height = 50.0, .rows = 1, .columns = 1},
+                     &plot, NULL),
+            MOE_OK);
+        for (int32_t i = 0; i < 2; i++) {
+            const struct plot_pen pen = {.colour = colours[i]};
+            if (headed) plot_head_legend(plot, i == 0 ? "one" : "another chart");
+            plot_add_legend(plot, "bars", GEOM_BARS, &pen);
+        }
+        assert_int_equal(plot_render(plot, 1.0, &image, NULL), MOE_OK);
+        height[headed] = image.height;
+        for (int32_t i = 0; i < 2; i++)
+            from[headed][i] = first_column_of(&image, colours[i]);
+        plot_image_free(&image);
+        plot_free(plot);
+    }
+    assert_int_equal(height[1] - height[0], 19);       /* a line */
+    assert_true(from[0][0] < from[0][1]);              /* beside each other */
+    assert_int_equal(from[1][0], from[1][1]);          /* below each other */
+    assert_in_range(from[1][0] - from[0][0], 60, 140); /* behind "another chart" */
+}
+
 /* A bar of known place has its colour, and nothing else has. */
 static void test_bar_lies_where_it_should(void **state) {
     (void)state;
@@ -555,6 +595,7 @@ int main(void) {
         cmocka_unit_test(test_log_ticks),
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_same_pixels),
+        cmocka_unit_test(test_legends_have_headings),
         cmocka_unit_test(test_bar_lies_where_it_should),
         cmocka_unit_test(test_areas_lie_where_they_should),
         cmocka_unit_test(test_heatmap_cells),
