@@ -166,8 +166,7 @@ static moe_status fill_grid(const struct slicing_grid *grid, const struct c_row 
         for (int32_t t = 0; t < totals.n; t++) {
             struct slicing_choice one = usual;
             struct c_list sizes = {0};
-            one.at[AXIS_SPARSITY] = totals.items[t].a;
-            one.free &= ~(1u << AXIS_SPARSITY);
+            c_fix(&one, AXIS_SPARSITY, totals.items[t].a);
             c_collect(grid, &one, AXIS_GRANULARITY, C_NONE, C_NONE, &sizes);
             for (int32_t i = 0; i < sizes.n; i++) {
                 const struct c_pair at = {sizes.items[i].a, totals.items[t].a};

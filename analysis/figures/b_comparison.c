@@ -149,8 +149,7 @@ moe_status draw_b_flat_hierarchical(struct report *report, int32_t frame, struct
                                     moe_err *err) {
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
-    const bool longer = point_group(report, B_FLAT, POINT_LONGER).n > 0 ||
-                        point_group(report, B_HIERARCHICAL, POINT_LONGER).n > 0;
+    const bool longer = source_b_trained_longer(report);
     const struct run_group flat = source_b_group(report, B_FLAT, B_AS_PUBLISHED);
     struct source_b_shape shape;
     char seeds[32];
@@ -167,7 +166,7 @@ moe_status draw_b_flat_hierarchical(struct report *report, int32_t frame, struct
              "training "
              "batch, late; dotted: batches of %d images that choose %d of %d experts by chance.%s",
              seeds, (int)shape.images, (int)shape.top_k, (int)shape.experts,
-             longer ? "" : " No runs of the published protocol for more than one epoch yet.");
+             longer ? "" : SOURCE_B_NOT_LONGER);
     moe_try(plot_new(&(struct plot_layout){.title = "Flat against hierarchical",
                                            .note = note,
                                            .width = STYLE_PAGE_WIDTH,

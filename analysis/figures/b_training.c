@@ -218,8 +218,7 @@ moe_status draw_b_training(struct report *report, int32_t frame, struct plot **o
     struct printed_log log = {0};
     const struct plot_pen reference = source_reference_pen();
     const struct plot_pen printed = log_pen();
-    const bool longer = source_b_group(report, B_FLAT_10EP, B_AS_PUBLISHED).n > 0 ||
-                        source_b_group(report, B_HIERARCHICAL_10EP, B_AS_PUBLISHED).n > 0;
+    const bool longer = source_b_trained_longer(report);
     char seeds[32];
     char note[640];
     (void)frame;
@@ -231,7 +230,7 @@ moe_status draw_b_training(struct report *report, int32_t frame, struct plot **o
         "evaluations. Mean and 95 %% interval over %s; at the "
         "right of the first row the mean alone, step by step, and the least loss that two softmaxes allow "
         "at an accuracy. Losses of the two protocols are different quantities.%s",
-        seeds, longer ? "" : " No runs of the published protocol for more than one epoch yet.");
+        seeds, longer ? "" : SOURCE_B_NOT_LONGER);
     moe_try(plot_new(&(struct plot_layout){.title = "Loss and accuracy during training",
                                            .note = note,
                                            .width = STYLE_PAGE_WIDTH,

@@ -6,6 +6,17 @@
 #include "analysis/figures/source_b.h"
 #include "analysis/style.h"
 
+/* Panels of usage: rows are protocols, columns the models with experts. */
+#define PANELS (B_PROTOCOLS * B_ROUTED)
+
+static enum source_b_experiment model_of(int32_t panel) {
+    return (enum source_b_experiment)(panel % B_ROUTED);
+}
+
+static struct run_group group_of(const struct report *report, int32_t panel) {
+    return source_b_group(report, model_of(panel), (enum source_b_protocol)(panel / B_ROUTED));
+}
+
 static struct plot_pen bound_pen(void) {
     return (struct plot_pen){.colour = STYLE_INK, .width = 1.4, .dash = DASH_DASHED};
 }
@@ -22,18 +33,17 @@ out:
     return status;
 }
 
-/* A panel for each model with experts and protocol: rows are protocols. first: number of the first position.
- * top: end of the value axis, NaN = free. training: GShard's model leaves second choices out by chance, so
- * that an expert may have more than the bound. */
+/* The panels of usage. first: number of the first position. top: end of the value axis, NaN = free. training:
+ * GShard's model leaves second choices out by chance, so that an expert may have more than the bound. */
 static moe_status usage_panels(struct report *report, struct plot *plot, int32_t first,
                                const char *position_label, double top, bool training, moe_err *err) {
     moe_status status = MOE_OK;
     const struct plot_pen uniform = source_reference_pen();
     const struct plot_pen bound = bound_pen();
-    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++) {
-        const enum source_b_experiment model = (enum source_b_experiment)(i % B_ROUTED);
-        const enum source_b_protocol protocol = (enum source_b_protocol)(i / B_ROUTED);
-        const struct run_group group = source_b_group(report, model, protocol);
+    for (int32_t i = 0; i < PANELS; i++) {
+        const enum source_b_experiment model = model_of(i);
+        const int32_t protocol = i / B_ROUTED;
+        const struct run_group group = group_of(report, i);
         struct plot_panel_spec spec = {
             .title = source_b_titles[model], .position = plot_axis_auto(), .value = plot_axis_auto()};
         struct source_numbers names;
@@ -129,14 +139,14 @@ moe_status draw_b_usage(struct report *report, int32_t frame, struct plot **out_
     plot_add_legend(plot, "share of the gates", GEOM_POINTS, &gates);
     moe_try(usage_legend(report, plot, err));
     moe_try(usage_panels(report, plot, 1, "expert, by rank", NAN, false, err));
-    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++) {
-        const enum source_b_experiment model = (enum source_b_experiment)(i % B_ROUTED);
-        const struct run_group group = source_b_group(report, model, (enum source_b_protocol)(i / B_ROUTED));
+    for (int32_t i = 0; i < PANELS; i++) {
+        const struct run_group group = group_of(report, i);
         struct plot_pen pen;
-        moe_try(source_b_pen(model, &pen, err));
+        moe_try(source_b_pen(model_of(i), &pen, err));
         moe_try(source_ranked_bars(report, plot, i, &group, B_OF_EXPERTS, &pen, err));
         moe_try(add_gates(report, plot, i, &group, err));
-        if (model == B_FLAT) moe_try(source_ranked_published(report, plot, i, "B", "usage.percent", err));
+        if (model_of(i) == B_FLAT)
+            moe_try(source_ranked_published(report, plot, i, "B", "usage.percent", err));
         plot_link(plot, 0, i);
     }
     *out_plot = plot;
@@ -152,12 +162,11 @@ out:
 #define MAX_POINTS 125
 #define MAX_FRAMES 96
 
-/* The course of the experts of a model; max_points as load_course_of_run() has it. */
-static moe_status course_of(struct report *report, enum source_b_experiment model,
-                            enum source_b_protocol protocol, int32_t max_points, struct load_course *out,
+/* The course of the experts of a panel; max_points as load_course_of_run() has it. */
+static moe_status course_of(struct report *report, int32_t panel, int32_t max_points, struct load_course *out,
                             moe_err *err) {
     moe_status status = MOE_OK;
-    const struct run_group group = source_b_group(report, model, protocol);
+    const struct run_group group = group_of(report, panel);
     int32_t experts = 0;
     int32_t row = 0;
     *out = (struct load_course){0};
@@ -172,11 +181,11 @@ out:
 /* The stack of one model under one protocol. */
 static moe_status add_stack(struct report *report, struct plot *plot, int32_t panel, moe_err *err) {
     moe_status status = MOE_OK;
-    const enum source_b_experiment model = (enum source_b_experiment)(panel % B_ROUTED);
+    const enum source_b_experiment model = model_of(panel);
     struct load_course course = {0};
     struct plot_panel_spec spec = {
         .title = source_b_titles[model], .position = plot_axis_auto(), .value = plot_axis_auto()};
-    moe_try(course_of(report, model, (enum source_b_protocol)(panel / B_ROUTED), MAX_POINTS, &course, err));
+    moe_try(course_of(report, panel, MAX_POINTS, &course, err));
     spec.position.zero = true;
     spec.position.max = course.step[course.n - 1];
     spec.value.label = model == B_FLAT ? "share (%)" : NULL;
@@ -259,7 +268,7 @@ static moe_status add_rank_row(struct report *report, struct plot *plot, moe_err
     const struct plot_pen line = source_reference_pen();
     plot_head_row(plot, B_PROTOCOLS, "rank correlation with the last quarter of the run");
     for (int32_t m = 0; m < B_ROUTED; m++) {
-        const int32_t panel = B_PROTOCOLS * B_ROUTED + m;
+        const int32_t panel = PANELS + m;
         struct plot_panel_spec spec = {
             .title = source_b_titles[m], .position = plot_axis_auto(), .value = plot_axis_auto()};
         spec.position.label = "step";
@@ -271,7 +280,7 @@ static moe_status add_rank_row(struct report *report, struct plot *plot, moe_err
         for (int32_t p = 0; p < B_PROTOCOLS; p++)
             moe_try(
                 add_ranks(report, plot, panel, (enum source_b_experiment)m, (enum source_b_protocol)p, err));
-        plot_link(plot, B_PROTOCOLS * B_ROUTED, panel);
+        plot_link(plot, PANELS, panel);
     }
 out:
     return status;
@@ -308,7 +317,7 @@ moe_status draw_b_usage_evolution(struct report *report, int32_t frame, struct p
     }
     for (int32_t p = 0; p < B_PROTOCOLS; p++)
         plot_head_row(plot, p, source_b_protocol_titles[p]);
-    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++)
+    for (int32_t i = 0; i < PANELS; i++)
         moe_try(add_stack(report, plot, i, err));
     moe_try(add_rank_row(report, plot, err));
     *out_plot = plot;
@@ -340,9 +349,8 @@ static struct frames frames_of(int32_t records) {
 static moe_status records_of_longest(struct report *report, int32_t *out, moe_err *err) {
     moe_status status = MOE_OK;
     *out = 0;
-    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++) {
-        const struct run_group group = source_b_group(report, (enum source_b_experiment)(i % B_ROUTED),
-                                                      (enum source_b_protocol)(i / B_ROUTED));
+    for (int32_t i = 0; i < PANELS; i++) {
+        const struct run_group group = group_of(report, i);
         const int64_t rows = group.files[0].info.rows[RUN_ROUTING];
         moe_check(rows > 0 && rows <= INT32_MAX, err, MOE_ENOTFOUND,
                   "%s: no routing of training steps is recorded", group.files[0].path);
@@ -366,8 +374,7 @@ static moe_status frames_of_model(struct report *report, int32_t panel, const st
                                   struct load_course *out, moe_err *err) {
     moe_status status = MOE_OK;
     struct frames own = *frames;
-    moe_try(course_of(report, (enum source_b_experiment)(panel % B_ROUTED),
-                      (enum source_b_protocol)(panel / B_ROUTED), INT32_MAX, out, err));
+    moe_try(course_of(report, panel, INT32_MAX, out, err));
     own.n = 0;
     while (own.n < frames->n && (own.n == 0 || own.ends[own.n - 1] < out->n)) {
         if (own.ends[own.n] > out->n) own.ends[own.n] = out->n;
@@ -381,7 +388,7 @@ out:
 moe_status draw_b_usage_gif(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
     moe_status status = MOE_OK;
     struct plot *plot = NULL;
-    struct load_course courses[B_PROTOCOLS * B_ROUTED] = {{0}};
+    struct load_course courses[PANELS] = {{0}};
     struct frames frames;
     int32_t records = 0;
     double largest = 0.0;
@@ -390,7 +397,7 @@ moe_status draw_b_usage_gif(struct report *report, int32_t frame, struct plot **
     const struct run_group flat = source_b_group(report, B_FLAT, B_CORRECTED);
     moe_try(records_of_longest(report, &records, err));
     frames = frames_of(records);
-    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++) {
+    for (int32_t i = 0; i < PANELS; i++) {
         moe_try(frames_of_model(report, i, &frames, &courses[i], err));
         for (int64_t c = 0; c < (int64_t)courses[i].n * courses[i].experts; c++)
             largest = fmax(largest, 100.0 * courses[i].shares[c]);
@@ -411,11 +418,11 @@ moe_status draw_b_usage_gif(struct report *report, int32_t frame, struct plot **
                      &plot, err));
     moe_try(usage_legend(report, plot, err));
     moe_try(usage_panels(report, plot, 0, "expert", fmax(1.04 * largest, 26.0), true, err));
-    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++) {
+    for (int32_t i = 0; i < PANELS; i++) {
         const struct load_course *c = &courses[i];
         const bool ended = frame >= c->n;
         struct plot_pen pen;
-        moe_try(source_b_pen((enum source_b_experiment)(i % B_ROUTED), &pen, err));
+        moe_try(source_b_pen(model_of(i), &pen, err));
         pen.opacity = ended ? 0.45 : 1.0;
         source_usage_bars(plot, i, c->shares + (int64_t)(ended ? c->n - 1 : frame) * c->experts, c->experts,
                           &pen);
@@ -423,7 +430,7 @@ moe_status draw_b_usage_gif(struct report *report, int32_t frame, struct plot **
     *out_plot = plot;
     plot = NULL;
 out:
-    for (int32_t i = 0; i < B_PROTOCOLS * B_ROUTED; i++)
+    for (int32_t i = 0; i < PANELS; i++)
         load_course_free(&courses[i]);
     plot_free(plot);
     return status;

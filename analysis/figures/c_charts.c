@@ -113,11 +113,20 @@ struct slicing_choice c_choice(const struct slicing_grid *grid, const struct c_r
     free_axis(&c, chart->split);
     free_axis(&c, column);
     free_axis(&c, column_split);
-    if (chart->at_usual_g) {
-        c.at[AXIS_GRANULARITY] = usual_g(grid, &c, chart->varied);
-        c.free &= ~(1u << AXIS_GRANULARITY);
-    }
+    if (chart->at_usual_g) c_fix(&c, AXIS_GRANULARITY, usual_g(grid, &c, chart->varied));
     return c;
+}
+
+void c_fix(struct slicing_choice *choice, enum slicing_axis axis, double value) {
+    if (axis == C_NONE) return;
+    choice->at[axis] = value;
+    choice->free &= ~(1u << axis);
+}
+
+struct slicing_choice c_dense(const struct slicing_grid *grid, const struct slicing_choice *of) {
+    struct slicing_choice dense = slicing_dense(grid, of->protocol, of->at[AXIS_WIDTH]);
+    if ((of->free & 1u << AXIS_TOKENS) == 0) dense.at[AXIS_TOKENS] = of->at[AXIS_TOKENS];
+    return dense;
 }
 
 static bool before(const struct c_pair *a, const struct c_pair *b) {
@@ -159,17 +168,10 @@ static const struct slicing_run *dense_of(const struct slicing_grid *grid, const
     return NULL;
 }
 
-/* Dense models of a choice's protocol, size, rate, warm-up and tokens. */
-static struct slicing_choice dense_choice(const struct slicing_grid *grid, const struct slicing_choice *of) {
-    struct slicing_choice dense = slicing_dense(grid, of->protocol, of->at[AXIS_WIDTH]);
-    dense.at[AXIS_TOKENS] = of->at[AXIS_TOKENS];
-    return dense;
-}
-
 static moe_status differences(const struct slicing_grid *grid, const struct slicing_choice *choice,
                               const struct c_chart *chart, struct stats_estimate *out, moe_err *err) {
     moe_status status = MOE_OK;
-    const struct slicing_choice dense = dense_choice(grid, choice);
+    const struct slicing_choice dense = c_dense(grid, choice);
     double *values = malloc(((size_t)grid->n + 1) * sizeof *values);
     int32_t n = 0;
     moe_check(values != NULL, err, MOE_ENOMEM, "cannot allocate %d values", grid->n);
@@ -201,10 +203,9 @@ moe_status c_add_line(const struct slicing_grid *grid, struct plot *plot, int32_
     double at[C_VALUES], value[C_VALUES], low[C_VALUES], high[C_VALUES];
     int32_t n = 0;
     struct slicing_choice c = *choice;
-    c.free &= ~(1u << chart->x);
     for (int32_t i = 0; i < x->n; i++) {
         struct stats_estimate e;
-        c.at[chart->x] = x->items[i].a;
+        c_fix(&c, chart->x, x->items[i].a);
         moe_try(c_estimate(grid, &c, chart, &e, err));
         if (e.n == 0) continue;
         at[n] = i;
@@ -226,27 +227,34 @@ out:
     return status;
 }
 
+/* Adds a value unless it is there; returns how many there are then. */
+static int32_t add_new(double *values, int32_t n, double value) {
+    for (int32_t i = 0; i < n; i++)
+        if (same(values[i], value)) return n;
+    values[n] = value;
+    return n + 1;
+}
+
+static int32_t place_of(const double *values, int32_t n, double value) {
+    int32_t at = 0;
+    while (at + 1 < n && !same(values[at], value))
+        at++;
+    return at;
+}
+
 /* Colour by the first value's place among the different ones, mark and dash by the second's. */
 struct plot_pen c_pen(const struct c_list *lines, int32_t i) {
     static const enum plot_marker markers[] = {MARKER_CIRCLE, MARKER_SQUARE, MARKER_TRIANGLE, MARKER_DIAMOND};
     static const enum plot_dash dashes[] = {DASH_SOLID, DASH_DASHED, DASH_DOTTED, DASH_DASHED};
     double firsts[C_VALUES], seconds[C_VALUES];
-    int32_t n = 0, m = 0, first = 0, second = 0;
+    int32_t n = 0, m = 0;
     for (int32_t j = 0; j < lines->n; j++) {
-        bool known = false;
-        for (int32_t k = 0; k < n && !known; k++)
-            known = same(firsts[k], lines->items[j].a);
-        if (!known) firsts[n++] = lines->items[j].a;
-        known = false;
-        for (int32_t k = 0; k < m && !known; k++)
-            known = same(seconds[k], lines->items[j].b);
-        if (!known) seconds[m++] = lines->items[j].b;
+        n = add_new(firsts, n, lines->items[j].a);
+        m = add_new(seconds, m, lines->items[j].b);
     }
     stats_sort(firsts, n);
-    while (first + 1 < n && !same(firsts[first], lines->items[i].a))
-        first++;
-    while (second + 1 < m && !same(seconds[second], lines->items[i].b))
-        second++;
+    const int32_t first = place_of(firsts, n, lines->items[i].a),
+                  second = place_of(seconds, m, lines->items[i].b);
     return (struct plot_pen){.colour = style_sequential(n > 1 ? 0.05 + 0.8 * first / (n - 1) : 0.05),
                              .width = 1.5,
                              .dash = dashes[second % 4],
@@ -297,6 +305,22 @@ void c_label(enum slicing_axis a, enum slicing_axis b, const struct c_pair *pair
     if (b != C_NONE && !isnan(pair->b)) one_label(b, pair->b, second, sizeof second);
     const size_t used = strlen(out);
     if (second[0] != '\0') snprintf(out + used, size - used, "%s%s", b == AXIS_SECOND ? " " : ", ", second);
+}
+
+void c_add_legend(struct plot *plot, enum slicing_axis a, enum slicing_axis b, const struct c_list *lines) {
+    for (int32_t i = 0; i < lines->n; i++) {
+        const struct plot_pen pen = c_pen(lines, i);
+        char label[64];
+        c_label(a, b, &lines->items[i], label, sizeof label);
+        plot_add_legend(plot, label, GEOM_LINE, &pen);
+    }
+}
+
+void c_name_values(const struct c_list *list, struct c_names *out) {
+    for (int32_t i = 0; i < list->n; i++) {
+        slicing_fraction(list->items[i].a, out->text[i], sizeof out->text[i]);
+        out->names[i] = out->text[i];
+    }
 }
 
 void c_note(const struct slicing_grid *grid, const char *more, char *out, size_t size) {

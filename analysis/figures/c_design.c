@@ -99,7 +99,7 @@ out:
 
 /* ---- grid */
 
-/* Number of runs at each granularity (columns) and sparsity (rows, the largest at the top). */
+/* Number of runs at each granularity (columns) and sparsity (rows). */
 static void add_counts(const struct slicing_grid *grid, struct plot *plot, int32_t panel,
                        const struct slicing_choice *choice, const struct c_list *g, const struct c_list *s) {
     double cells[C_VALUES * C_VALUES];
@@ -107,15 +107,21 @@ static void add_counts(const struct slicing_grid *grid, struct plot *plot, int32
         for (int32_t c = 0; c < g->n; c++) {
             struct slicing_choice at = *choice;
             int32_t count = 0;
-            at.free &= ~(1u << AXIS_GRANULARITY | 1u << AXIS_SPARSITY);
-            at.at[AXIS_GRANULARITY] = g->items[c].a;
-            at.at[AXIS_SPARSITY] = s->items[s->n - 1 - r].a;
+            c_fix(&at, AXIS_GRANULARITY, g->items[c].a);
+            c_fix(&at, AXIS_SPARSITY, s->items[r].a);
             for (int32_t i = 0; i < grid->n; i++)
                 count += slicing_fits(&at, &grid->runs[i]);
             cells[r * g->n + c] = count > 0 ? count : NAN;
         }
     }
     plot_add_counts(plot, panel, s->n, g->n, cells);
+}
+
+static struct c_list upside_down(const struct c_list *list) {
+    struct c_list out = *list;
+    for (int32_t i = 0; i < list->n; i++)
+        out.items[i] = list->items[list->n - 1 - i];
+    return out;
 }
 
 moe_status draw_c_grid(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
@@ -127,8 +133,8 @@ moe_status draw_c_grid(struct report *report, int32_t frame, struct plot **out_p
     struct c_list g = {0}, s = {0};
     struct plot *plot = NULL;
     int32_t num_rows = 0;
-    char note[640], heading[96], g_text[C_VALUES][24], s_text[C_VALUES][24];
-    const char *g_names[C_VALUES], *s_names[C_VALUES];
+    char note[640], heading[96];
+    struct c_names g_names, s_names;
     (void)frame;
     moe_try(c_open(report, &grid, rows, &num_rows, err));
     /* runs counted here are used: the figure shows that they are there */
@@ -137,14 +143,9 @@ moe_status draw_c_grid(struct report *report, int32_t frame, struct plot **out_p
         c_collect(&grid, &c, AXIS_GRANULARITY, C_NONE, C_NONE, &g);
         c_collect(&grid, &c, AXIS_SPARSITY, C_NONE, C_NONE, &s);
     }
-    for (int32_t i = 0; i < g.n; i++) {
-        slicing_fraction(g.items[i].a, g_text[i], sizeof g_text[i]);
-        g_names[i] = g_text[i];
-    }
-    for (int32_t i = 0; i < s.n; i++) {
-        slicing_fraction(s.items[s.n - 1 - i].a, s_text[i], sizeof s_text[i]);
-        s_names[i] = s_text[i];
-    }
+    s = upside_down(&s); /* rows begin at the top, where the largest stands */
+    c_name_values(&g, &g_names);
+    c_name_values(&s, &s_names);
     c_note(&grid, "Numbers: seeds; white: not trained. n = s / g experts, of which 1 / g are active.", note,
            sizeof note);
     moe_try(plot_new(&(struct plot_layout){"Configurations that were trained", note, STYLE_PAGE_WIDTH, 130.0,
@@ -156,10 +157,10 @@ moe_status draw_c_grid(struct report *report, int32_t frame, struct plot **out_p
         const struct slicing_choice c = c_choice(&grid, &rows[r], &chart, C_NONE, C_NONE);
         c_row_name(&rows[r], heading, sizeof heading);
         spec.position.label = slicing_axis_titles[AXIS_GRANULARITY];
-        spec.position.names = g_names;
+        spec.position.names = g_names.names;
         spec.position.num_names = g.n;
         spec.value.label = slicing_axis_titles[AXIS_SPARSITY];
-        spec.value.names = s_names;
+        spec.value.names = s_names.names;
         spec.value.num_names = s.n;
         plot_set_panel(plot, r, &spec);
         if (g.n > 0) add_counts(&grid, plot, r, &c, &g, &s);

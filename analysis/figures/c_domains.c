@@ -59,16 +59,14 @@ struct pages {
     struct c_chart chart;
     struct slicing_choice choice, dense;
     struct c_list x, lines;
-    char text[C_VALUES][24];
-    const char *names[C_VALUES];
+    struct c_names names;
 };
 
 static moe_status draw_domain_line(struct pages *p, struct plot *plot, int32_t panel, int32_t line,
                                    moe_err *err) {
     struct slicing_choice c = p->choice;
     const struct plot_pen pen = c_pen(&p->lines, line);
-    c.at[p->chart.line] = p->lines.items[line].a;
-    c.free &= ~(1u << p->chart.line);
+    c_fix(&c, p->chart.line, p->lines.items[line].a);
     return c_add_line(&p->grid, plot, panel, &c, &p->chart, &p->x, &pen, 0.0, err);
 }
 
@@ -79,7 +77,7 @@ static moe_status draw_domain(struct pages *p, struct plot *plot, int32_t panel,
     struct stats_estimate dense;
     struct plot_panel_spec spec = {.title = domain, .position = plot_axis_auto(), .value = plot_axis_auto()};
     spec.position.label = slicing_axis_titles[p->chart.x];
-    spec.position.names = p->names;
+    spec.position.names = p->names.names;
     spec.position.num_names = p->x.n;
     spec.value.label = panel % COLUMNS == 0 ? "nats per token" : NULL;
     spec.value.room = true;
@@ -91,15 +89,6 @@ static moe_status draw_domain(struct pages *p, struct plot *plot, int32_t panel,
     if (dense.n > 0) plot_add_reference(plot, panel, dense.value, &pen);
 out:
     return status;
-}
-
-static void find_values(struct pages *p) {
-    c_collect(&p->grid, &p->choice, p->chart.x, C_NONE, C_NONE, &p->x);
-    c_collect(&p->grid, &p->choice, p->chart.line, C_NONE, C_NONE, &p->lines);
-    for (int32_t i = 0; i < p->x.n; i++) {
-        slicing_fraction(p->x.items[i].a, p->text[i], sizeof p->text[i]);
-        p->names[i] = p->text[i];
-    }
 }
 
 moe_status draw_c_domains(struct report *report, int32_t frame, struct plot **out_plot, moe_err *err) {
@@ -118,9 +107,10 @@ moe_status draw_c_domains(struct report *report, int32_t frame, struct plot **ou
     moe_try(find_domains(&p->grid, &domains, err));
     const struct c_row row = main_row(&p->grid, rows, num_rows, &p->chart);
     p->choice = c_choice(&p->grid, &row, &p->chart, C_NONE, C_NONE);
-    p->dense = slicing_dense(&p->grid, row.protocol, row.width);
-    p->dense.at[AXIS_TOKENS] = row.tokens;
-    find_values(p);
+    p->dense = c_dense(&p->grid, &p->choice);
+    c_collect(&p->grid, &p->choice, p->chart.x, C_NONE, C_NONE, &p->x);
+    c_collect(&p->grid, &p->choice, p->chart.line, C_NONE, C_NONE, &p->lines);
+    c_name_values(&p->x, &p->names);
     c_row_title(&row, heading, sizeof heading);
     snprintf(more, sizeof more, "%s: of these there are most.", heading);
     c_note(&p->grid, more, note, sizeof note);
@@ -128,12 +118,7 @@ moe_status draw_c_domains(struct report *report, int32_t frame, struct plot **ou
                                            (domains.n + COLUMNS - 1) / COLUMNS, COLUMNS},
                      &plot, err));
     const struct plot_pen dense = source_reference_pen();
-    for (int32_t line = 0; line < p->lines.n; line++) {
-        char label[64];
-        const struct plot_pen pen = c_pen(&p->lines, line);
-        c_label(p->chart.line, C_NONE, &p->lines.items[line], label, sizeof label);
-        plot_add_legend(plot, label, GEOM_LINE, &pen);
-    }
+    c_add_legend(plot, p->chart.line, C_NONE, &p->lines);
     plot_add_legend(plot, "dense", GEOM_LINE, &dense);
     for (int32_t d = 0; d < domains.n; d++)
         moe_try(draw_domain(p, plot, d, domains.names[d], err));

@@ -15,8 +15,7 @@
 struct sheet_of_chart {
     struct c_chart chart;
     struct c_list x, lines;
-    char names[C_VALUES][24];
-    const char *labels[C_VALUES];
+    struct c_names names; /* of x */
 };
 
 struct drawing {
@@ -107,11 +106,8 @@ static struct slicing_choice panel_choice(const struct drawing *d, int32_t row, 
     const struct c_chart *chart = has_column_axis(f) ? f->charts : &f->charts[column];
     struct slicing_choice c = c_choice(&d->grid, &d->rows[row], chart, f->column, f->column_split);
     if (!has_column_axis(f) || d->columns.n == 0) return c;
-    c.at[f->column] = d->columns.items[column].a;
-    c.free &= ~(1u << f->column);
-    if (f->column_split == C_NONE) return c;
-    c.at[f->column_split] = d->columns.items[column].b;
-    c.free &= ~(1u << f->column_split);
+    c_fix(&c, f->column, d->columns.items[column].a);
+    c_fix(&c, f->column_split, d->columns.items[column].b);
     return c;
 }
 
@@ -127,11 +123,10 @@ static void find_values(struct drawing *d, int32_t column) {
         else
             c_collect(&d->grid, &c, s->chart.line, s->chart.split, varied, &s->lines);
     }
-    for (int32_t i = 0; i < s->x.n; i++) {
-        slicing_fraction(s->x.items[i].a, s->names[i], sizeof s->names[i]);
-        const bool crowded = s->x.n > (d->num_columns > 3 ? 4 : 7);
-        s->labels[i] = crowded && i % 2 != 0 ? "" : s->names[i];
-    }
+    c_name_values(&s->x, &s->names);
+    const bool crowded = s->x.n > (d->num_columns > 3 ? 4 : 7);
+    for (int32_t i = 1; i < s->x.n && crowded; i += 2)
+        s->names.names[i] = "";
 }
 
 static void set_panel(struct drawing *d, int32_t row, int32_t column) {
@@ -144,7 +139,7 @@ static void set_panel(struct drawing *d, int32_t row, int32_t column) {
                                    .position = plot_axis_auto(),
                                    .value = plot_axis_auto()};
     spec.position.label = slicing_axis_titles[s->chart.x];
-    spec.position.names = s->labels;
+    spec.position.names = s->names.names;
     spec.position.num_names = s->x.n;
     const struct c_chart *left = column == 0 ? NULL : has_column_axis(f) ? &s->chart : &f->charts[column - 1];
     const bool again =
@@ -160,12 +155,8 @@ static moe_status draw_line(struct drawing *d, int32_t panel, const struct sheet
                             struct slicing_choice c, int32_t line, moe_err *err) {
     const struct c_pair *pair = &s->lines.items[line];
     const struct plot_pen pen = c_pen(&s->lines, line);
-    c.at[s->chart.line] = pair->a;
-    c.free &= ~(1u << s->chart.line);
-    if (s->chart.split != C_NONE) {
-        c.at[s->chart.split] = pair->b;
-        c.free &= ~(1u << s->chart.split);
-    }
+    c_fix(&c, s->chart.line, pair->a);
+    c_fix(&c, s->chart.split, pair->b);
     return c_add_line(&d->grid, d->plot, panel, &c, &s->chart, &s->x, &pen,
                       POINT_STEP * (line - 0.5 * (s->lines.n - 1)), err);
 }
@@ -175,10 +166,8 @@ static moe_status draw_dense(struct drawing *d, int32_t panel, const struct shee
                              const struct slicing_choice *c, moe_err *err) {
     moe_status status = MOE_OK;
     const struct plot_pen pen = source_reference_pen();
-    const struct slicing_choice usual = slicing_dense(&d->grid, c->protocol, c->at[AXIS_WIDTH]);
-    struct slicing_choice dense = usual;
+    const struct slicing_choice dense = c_dense(&d->grid, c);
     struct stats_estimate e = {.value = 0.0, .n = 1};
-    if ((c->free & 1u << AXIS_TOKENS) == 0) dense.at[AXIS_TOKENS] = c->at[AXIS_TOKENS];
     if (s->chart.number == NUMBER_BALANCE || s->chart.number == NUMBER_IMBALANCE)
         e.value = 1.0; /* even load */
     else if (!s->chart.minus_dense)
@@ -218,12 +207,7 @@ static void add_legend(struct drawing *d) {
     for (int32_t i = 0; i < (differ ? sheets : 1); i++) {
         const struct sheet_of_chart *s = &d->sheets[i];
         if (differ) plot_head_legend(d->plot, s->chart.title);
-        for (int32_t line = 0; line < s->lines.n; line++) {
-            char label[64];
-            const struct plot_pen pen = c_pen(&s->lines, line);
-            c_label(s->chart.line, s->chart.split, &s->lines.items[line], label, sizeof label);
-            plot_add_legend(d->plot, label, GEOM_LINE, &pen);
-        }
+        c_add_legend(d->plot, s->chart.line, s->chart.split, &s->lines);
     }
     if (differ) plot_head_legend(d->plot, "all charts");
     const enum slicing_number number = d->figure->charts->number;

@@ -110,10 +110,9 @@ static moe_status row_richness(const struct slicing_grid *grid, const struct c_c
     struct c_list totals = {0};
     *out = ONE_SIZE;
     c_collect(grid, &c, AXIS_SPARSITY, C_NONE, C_NONE, &totals);
-    c.free &= ~(1u << AXIS_SPARSITY);
     for (int32_t i = 0; i < totals.n; i++) {
         struct total t = {0};
-        c.at[AXIS_SPARSITY] = totals.items[i].a;
+        c_fix(&c, AXIS_SPARSITY, totals.items[i].a);
         moe_try(read_total(grid, &c, &t, err));
         const enum richness this = has_curve(&t) ? A_CURVE : t.places > 1 ? SOME_SIZES : ONE_SIZE;
         if (this > *out) *out = this;
@@ -176,8 +175,8 @@ moe_status draw_c_optimum(struct report *report, int32_t frame, struct plot **ou
     struct plot *plot = NULL;
     int32_t num_rows = 0;
     bool curves = false;
-    char note[640], heading[96], text[C_VALUES][24];
-    const char *names[C_VALUES];
+    char note[640], heading[96];
+    struct c_names names;
     (void)frame;
     moe_try(c_open(report, &grid, rows, &num_rows, err));
     moe_try(choose_rows(&grid, &chart, rows, &num_rows, &curves, err));
@@ -187,10 +186,7 @@ moe_status draw_c_optimum(struct report *report, int32_t frame, struct plot **ou
         c_collect(&grid, &c, AXIS_SPARSITY, C_NONE, C_NONE, &totals);
         c_collect(&grid, &c, AXIS_GRANULARITY, C_NONE, C_NONE, &sizes);
     }
-    for (int32_t i = 0; i < totals.n; i++) {
-        slicing_fraction(totals.items[i].a, text[i], sizeof text[i]);
-        names[i] = text[i];
-    }
+    c_name_values(&totals, &names);
     c_note(&grid,
            "A curve takes four sizes, or three and two seeds each. Hollow: no minimum between them, the "
            "better end. "
@@ -198,20 +194,14 @@ moe_status draw_c_optimum(struct report *report, int32_t frame, struct plot **ou
            note, sizeof note);
     moe_try(
         plot_new(&(struct plot_layout){title, note, STYLE_PAGE_WIDTH, 170.0, num_rows, columns}, &plot, err));
-    for (int32_t i = 0; i < totals.n; i++) {
-        const struct plot_pen pen = c_pen(&totals, i);
-        char label[64];
-        c_label(AXIS_SPARSITY, C_NONE, &totals.items[i], label, sizeof label);
-        plot_add_legend(plot, label, GEOM_LINE, &pen);
-    }
+    c_add_legend(plot, AXIS_SPARSITY, C_NONE, &totals);
     for (int32_t r = 0; r < num_rows; r++) {
         c_row_title(&rows[r], heading, sizeof heading);
         plot_head_row(plot, r, heading);
-        set_panels(plot, r, columns, &totals, names, &sizes);
+        set_panels(plot, r, columns, &totals, names.names, &sizes);
         for (int32_t i = 0; i < totals.n; i++) {
             struct slicing_choice c = c_choice(&grid, &rows[r], &chart, C_NONE, C_NONE);
-            c.at[AXIS_SPARSITY] = totals.items[i].a;
-            c.free &= ~(1u << AXIS_SPARSITY);
+            c_fix(&c, AXIS_SPARSITY, totals.items[i].a);
             moe_try(draw_total(&grid, plot, columns * r, &c, i, c_pen(&totals, i), err));
         }
     }

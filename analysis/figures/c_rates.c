@@ -22,9 +22,8 @@ static bool find_experts(const struct slicing_grid *grid, const struct c_row *ro
         const struct slicing_run *run = &grid->runs[i];
         if (!c_is_in_row(run, row) || run->at[AXIS_ROUTED] == 0 || run->at[AXIS_RATE] == usual) continue;
         *out = slicing_usual(grid, row->protocol, row->width);
-        out->at[AXIS_GRANULARITY] = run->at[AXIS_GRANULARITY];
-        out->at[AXIS_SPARSITY] = run->at[AXIS_SPARSITY];
-        out->free &= ~(1u << AXIS_GRANULARITY | 1u << AXIS_SPARSITY);
+        c_fix(out, AXIS_GRANULARITY, run->at[AXIS_GRANULARITY]);
+        c_fix(out, AXIS_SPARSITY, run->at[AXIS_SPARSITY]);
         return true;
     }
     return false;

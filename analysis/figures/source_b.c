@@ -240,6 +240,11 @@ out:
     return status;
 }
 
+bool source_b_trained_longer(const struct report *report) {
+    return source_b_group(report, B_FLAT_10EP, B_AS_PUBLISHED).n > 0 ||
+           source_b_group(report, B_HIERARCHICAL_10EP, B_AS_PUBLISHED).n > 0;
+}
+
 double source_b_largest_share(const struct source_b_shape *shape) {
     return 1.0 / ((double)shape->top_k_groups * shape->top_k);
 }

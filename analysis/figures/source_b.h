@@ -97,6 +97,10 @@ struct source_b_shape {
 moe_status source_b_shape_of(struct report *report, const struct run_file *file, struct source_b_shape *out,
                              moe_err *err);
 
+/* Whether a model was trained as published for as many epochs as corrected, and what a note says if not. */
+bool source_b_trained_longer(const struct report *report);
+#define SOURCE_B_NOT_LONGER " No runs of the published protocol for more than one epoch yet."
+
 /* The largest share that an expert can have of the assignments of a flat or hierarchical model: one over the
  * experts that an image uses. */
 double source_b_largest_share(const struct source_b_shape *shape);

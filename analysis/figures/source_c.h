@@ -87,6 +87,12 @@ struct slicing_choice c_choice(const struct slicing_grid *grid, const struct c_r
                                const struct c_chart *chart, enum slicing_axis column,
                                enum slicing_axis column_split);
 
+/* Fixes an axis at a value; C_NONE is no axis and changes nothing. */
+void c_fix(struct slicing_choice *choice, enum slicing_axis axis, double value);
+
+/* The dense models of a choice's protocol, size and tokens; where those are free, of the usual number. */
+struct slicing_choice c_dense(const struct slicing_grid *grid, const struct slicing_choice *of);
+
 /* Adds the pairs on two axes of the runs that fit; `varied` as in struct c_chart. */
 void c_collect(const struct slicing_grid *grid, const struct slicing_choice *choice, enum slicing_axis a,
                enum slicing_axis b, enum slicing_axis varied, struct c_list *list);
@@ -104,6 +110,16 @@ moe_status c_add_line(const struct slicing_grid *grid, struct plot *plot, int32_
 /* Pen and label of a line among others. */
 struct plot_pen c_pen(const struct c_list *lines, int32_t i);
 void c_label(enum slicing_axis a, enum slicing_axis b, const struct c_pair *pair, char *out, size_t size);
+
+/* Legend entries of lines that differ on two axes. */
+void c_add_legend(struct plot *plot, enum slicing_axis a, enum slicing_axis b, const struct c_list *lines);
+
+/* Names of a list's values along an axis of a panel. */
+struct c_names {
+    char text[C_VALUES][24];
+    const char *names[C_VALUES];
+};
+void c_name_values(const struct c_list *list, struct c_names *out);
 
 /* How many runs and seeds a figure is drawn from, then `more`. */
 void c_note(const struct slicing_grid *grid, const char *more, char *out, size_t size);
