@@ -108,7 +108,7 @@ void cuda_mixture_loss(struct device *dev, float *nll, int32_t *correct, act_t *
                        const int32_t *targets, const struct mixture_shape *shape);
 void cuda_sum_squares(struct device *dev, double *out, const float *x, const struct span *spans, int32_t n);
 void cuda_clip_scale(struct device *dev, float *scale, const double *squares, int32_t n, double clip);
-void cuda_adamw(struct device *dev, float *params, act_t *compute, const float *grads, float *m, float *v,
+void cuda_adamw(struct device *dev, float *params, act_t *compute, float *grads, float *m, float *v,
                 const struct adamw_segment *segments, int32_t count, const struct adamw_step *step,
                 const float *grad_scale);
 

@@ -1,4 +1,5 @@
-/* AdamW: master weights, moments and compute copy in one pass; and the factor that clips its gradients. */
+/* AdamW: master weights, moments, compute copy and cleared gradients in one pass; and the factor that clips
+ * its gradients. */
 #include "cuda/cuda_operations.cuh"
 #include "cuda/pack.cuh"
 #include "cuda/reduce.cuh"
@@ -38,7 +39,7 @@ static __device__ inline float adamw_element(float p, float g, float *m, float *
 
 /* Packs are cut at multiples of PACK of the whole array, so that all but a segment's ends are aligned. */
 template <typename T>
-__global__ void adamw_kernel(float *params, T *compute, const float *grads, float *m, float *v, int64_t begin,
+__global__ void adamw_kernel(float *params, T *compute, float *grads, float *m, float *v, int64_t begin,
                              int64_t end, struct adamw_factors f, const float *grad_scale) {
     f.grad_scale = *grad_scale;
     if (f.grad_scale != f.grad_scale) return;
@@ -54,10 +55,11 @@ __global__ void adamw_kernel(float *params, T *compute, const float *grads, floa
     pack_store(params + from, p, to - from);
     pack_store(m + from, m1, to - from);
     pack_store(v + from, v1, to - from);
+    pack_store(grads + from, pack{}, to - from);
     if (compute != nullptr) pack_store(compute + from, p, to - from);
 }
 
-void cuda_adamw(struct device *dev, float *params, act_t *compute, const float *grads, float *m, float *v,
+void cuda_adamw(struct device *dev, float *params, act_t *compute, float *grads, float *m, float *v,
                 const struct adamw_segment *segments, int32_t count, const struct adamw_step *step,
                 const float *grad_scale) {
     void *copy = compute == params ? NULL : compute;

@@ -434,11 +434,11 @@ struct backend {
      * clipped, as torch.nn.utils.clip_grad_norm_ does: clip / (norm + 1e-6) if clip > 0 and the norm exceeds
      * it, else 1. NaN if the norm is not finite. In double, in fixed blocks. */
     void (*clip_scale)(struct device *dev, float *scale, const double *squares, int32_t n, double clip);
-    /* AdamW (Loshchilov and Hutter 2019) on every segment with gradient *grad_scale * grads:
+    /* AdamW (Loshchilov and Hutter 2019) on every segment with gradient *grad_scale * grads, which it clears:
      *   p -= lr wd p;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;  p -= lr (m / bc1) / (sqrt(v / bc2) +
      * eps) and writes the compute copy `compute` (may equal params on fp32 backends). Writes nothing if
      * *grad_scale is NaN. segments is host memory. */
-    void (*adamw)(struct device *dev, float *params, act_t *compute, const float *grads, float *m, float *v,
+    void (*adamw)(struct device *dev, float *params, act_t *compute, float *grads, float *m, float *v,
                   const struct adamw_segment *segments, int32_t count, const struct adamw_step *step,
                   const float *grad_scale);
 };

@@ -146,7 +146,6 @@ static void expert_norms(const struct optimizer *o, float *norms) {
 
 moe_status optimizer_finish(struct optimizer *o, int64_t step, struct gradient_norms *norms, moe_err *err) {
     moe_status status = MOE_OK;
-    const struct params *params = o->params;
     double total = 0, router = 0;
     for (int32_t i = 0; i < o->span_count; i++) {
         total += o->seen.squares[i];
@@ -161,7 +160,6 @@ moe_status optimizer_finish(struct optimizer *o, int64_t step, struct gradient_n
         "Lower train.lr or set train.clip",
         (long long)step, find_bad_gradient(o));
     if (norms->expert != NULL) expert_norms(o, norms->expert);
-    params->dev->ops->zero(params->dev, params->grads, (size_t)params->total * sizeof(float));
 out:
     return status;
 }

@@ -41,10 +41,11 @@ void optimizer_free(struct optimizer *o); /* before its device is closed */
 
 /* Gives one AdamW step (1-based step number) at learning rate lr to the device and does not wait: with
  * gradients scaled to norm `clip` if they exceed it, as torch.nn.utils.clip_grad_norm_ does (clip / (norm +
- * 1e-6)). The device decides; parameters stay as they are if the norm is not finite. */
+ * 1e-6)). The device decides. Clears the gradients; if their norm is not finite, they and the parameters stay
+ * as they are. */
 void optimizer_give(struct optimizer *o, int64_t step, double lr);
 
-/* What the step found, after synchronize(); clears the gradients. MOE_ENUMERIC if their norm is not finite:
+/* What the step found, after synchronize(). MOE_ENUMERIC if their norm is not finite:
  * names the step and, of such parameters, the one nearest to the loss. */
 moe_status optimizer_finish(struct optimizer *o, int64_t step, struct gradient_norms *norms, moe_err *err);
 

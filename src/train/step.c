@@ -232,7 +232,6 @@ struct step {
     struct gradient_norms norms;
     double lr;
     double start, data_seconds, computed; /* computed: when the device had done all of it */
-    double clear_seconds;                 /* of the gradients, part of the optimizer's time */
 };
 
 /* Chooses the sequences; the first step of an epoch puts them in order. */
@@ -277,9 +276,7 @@ static moe_status read_step(struct session *s, struct step *step, moe_err *err) 
         isfinite(step->loss.smoothed) && isfinite(step->loss.aux), err, MOE_ENUMERIC,
         "step %lld: the loss is not finite; first tensor that is not: %s. Lower train.lr or set train.clip",
         (long long)step->number, first_bad_parameter(s));
-    const double before = clock_seconds();
     moe_try(optimizer_finish(&s->optimizer, step->number, &step->norms, err));
-    step->clear_seconds = clock_seconds() - before;
 out:
     return status;
 }
@@ -305,9 +302,9 @@ static moe_status commit_step(struct session *s, const struct step *step, moe_er
         .step = step->number,
         .forward = step->loss.forward_seconds,
         .backward = step->loss.backward_seconds,
-        .optimizer = step->norms.seconds + step->clear_seconds,
+        .optimizer = step->norms.seconds,
         .data = step->data_seconds,
-        .statistics = end - step->computed - step->clear_seconds,
+        .statistics = end - step->computed,
         .step_seconds = end - step->start,
         .tokens_per_second = (double)(step->count * s->e->data.sequence_length) / (end - step->start),
     };

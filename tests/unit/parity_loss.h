@@ -269,7 +269,7 @@ static void adamw_agrees(void **state) {
         float *images[5];
         images[0] = parity_floats(t, "params", PARITY_INOUT, ADAMW_COUNT, c->params);
         images[1] = parity_acts(t, "compute", PARITY_OUT, ADAMW_COUNT, 0.0f);
-        images[2] = parity_floats(t, "grads", PARITY_IN, ADAMW_COUNT, c->grads);
+        images[2] = parity_floats(t, "grads", PARITY_INOUT, ADAMW_COUNT, c->grads);
         images[3] = parity_floats(t, "m", PARITY_INOUT, ADAMW_COUNT, first ? 0.0f : 0.3f * c->grads);
         images[4] = parity_floats(t, "v", PARITY_INOUT, ADAMW_COUNT, first ? 0.0f : c->grads);
         for (int64_t j = 0; j < ADAMW_COUNT; j++)

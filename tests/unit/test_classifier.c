@@ -452,7 +452,6 @@ static struct classifier_loss fit(struct subject *s, uint32_t steps) {
                                         .bias_correction1 = 1 - powf(0.9f, (float)step),
                                         .bias_correction2 = 1 - powf(0.999f, (float)step)};
         batch.step = step;
-        memset(grads_of(s), 0, grad_bytes(s));
         train(s, &batch);
         s->dev->ops->adamw(s->dev, p->values, p->compute, p->grads, p->m, p->v, &all, 1, &adam,
                            &(float){1.0f});

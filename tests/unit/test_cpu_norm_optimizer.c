@@ -186,6 +186,11 @@ static double adamw_by_definition(double p, double g, double *m, double *v,
     return p - (double)segment->lr * m_hat / (sqrt(v_hat) + (double)step->eps);
 }
 
+/* Of the segments below. */
+static bool in_no_segment(int64_t i) {
+    return i >= 17 && i < 20;
+}
+
 static void adamw_follows_its_definition_over_many_steps(void **state) {
     (void)state;
     enum { N = 40009, STEPS = 20 };
@@ -198,23 +203,25 @@ static void adamw_follows_its_definition_over_many_steps(void **state) {
     for (int64_t i = 0; i < N; i++)
         pd[i] = (double)p[i];
     for (int t = 1; t <= STEPS; t++) {
-        float *g = random_floats(N, 100 + (uint32_t)t);
+        float *g = random_floats(N, 100 + (uint32_t)t), *before = random_floats(N, 100 + (uint32_t)t);
         for (int64_t i = 0; i < N; i += 3)
-            g[i] = 0.0f;
+            g[i] = before[i] = 0.0f;
         const struct adamw_step step = {0.9f, 0.95f, 1e-8f, 1.0f - powf(0.9f, (float)t),
                                         1.0f - powf(0.95f, (float)t)};
         dev->ops->adamw(dev, p, copy, g, m, v, segments, 3, &step, &(float){0.25f});
         for (int s = 0; s < 3; s++) {
             for (int64_t i = segments[s].offset; i < segments[s].offset + segments[s].count; i++) {
-                pd[i] = adamw_by_definition(pd[i], 0.25 * (double)g[i], &md[i], &vd[i], &segments[s], &step);
+                pd[i] =
+                    adamw_by_definition(pd[i], 0.25 * (double)before[i], &md[i], &vd[i], &segments[s], &step);
             }
         }
-        free(g);
+        for (int64_t i = 0; i < N; i++)
+            assert_close(g[i], in_no_segment(i) ? (double)before[i] : 0.0, 0.0, "gradient", i);
+        free(g), free(before);
     }
     for (int64_t i = 0; i < N; i++) {
-        const bool outside = i >= 17 && i < 20; /* belongs to no segment */
-        assert_close(p[i], outside ? (double)start[i] : pd[i], 3e-6, "parameter", i);
-        assert_close(copy[i], outside ? 0.0 : (double)p[i], 0.0, "compute copy", i);
+        assert_close(p[i], in_no_segment(i) ? (double)start[i] : pd[i], 3e-6, "parameter", i);
+        assert_close(copy[i], in_no_segment(i) ? 0.0 : (double)p[i], 0.0, "compute copy", i);
         assert_close(m[i], md[i], 1e-6, "m", i);
         assert_close(v[i], vd[i], 1e-6, "v", i);
     }

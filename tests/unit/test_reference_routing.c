@@ -199,7 +199,7 @@ static void dropout_keeps_what_its_words_say(void **state) {
 static void first_adamw_step_is_the_sign_of_the_gradient(void **state) {
     struct device *dev = *state;
     float params[4] = {1.0f, -2.0f, 0.5f, 7.0f}, compute[4] = {0}, m[4] = {0}, v[4] = {0};
-    const float grads[4] = {3.0f, -0.01f, 0.0f, 1.0f};
+    float grads[4] = {3.0f, -0.01f, 0.0f, 1.0f};
     const struct adamw_segment segment = {.offset = 0, .count = 3, .lr = 0.1f, .weight_decay = 0.5f};
     const struct adamw_step step = {0.9f, 0.999f, 1e-8f, 1.0f - 0.9f, 1.0f - 0.999f};
     dev->ops->adamw(dev, params, compute, grads, m, v, &segment, 1, &step, &(float){2.0f});
@@ -208,6 +208,7 @@ static void first_adamw_step_is_the_sign_of_the_gradient(void **state) {
     assert_true(fabsf(params[2] - 0.475f) < 1e-7f);
     assert_true(params[3] == 7.0f && compute[3] == 0.0f && m[3] == 0.0f);
     assert_true(compute[0] == params[0] && compute[1] == params[1]);
+    assert_true(grads[0] == 0.0f && grads[1] == 0.0f && grads[3] == 1.0f);
     assert_true(fabsf(m[0] - 0.6f) < 1e-6f && fabsf(v[0] - 0.036f) < 1e-6f);
 }
 

@@ -136,7 +136,7 @@ void cpu_softmax_backward(struct device *dev, act_t *dx, const act_t *dy, const 
 void cpu_mixture_loss(struct device *dev, float *nll, int32_t *correct, act_t *dy, const act_t *y,
                       const int32_t *targets, const struct mixture_shape *shape);
 void cpu_sum_squares(struct device *dev, double *out, const float *x, const struct span *spans, int32_t n);
-void cpu_adamw(struct device *dev, float *params, act_t *compute, const float *grads, float *m, float *v,
+void cpu_adamw(struct device *dev, float *params, act_t *compute, float *grads, float *m, float *v,
                const struct adamw_segment *segments, int32_t count, const struct adamw_step *step,
                const float *grad_scale);
 

@@ -70,31 +70,32 @@ struct adamw_factors {
     float root_scale; /* 1 / sqrt(bias_correction2) */
 };
 
-static inline float adamw_element(float p, float g, float *m, float *v, struct adamw_factors f) {
-    const float grad = f.grad_scale * g;
+static inline float adamw_element(float p, float *g, float *m, float *v, struct adamw_factors f) {
+    const float grad = f.grad_scale * *g;
     const float m1 = fmaf(f.beta1, *m, (1.0f - f.beta1) * grad);
     const float v1 = fmaf(f.beta2, *v, (1.0f - f.beta2) * grad * grad);
     *m = m1;
     *v = v1;
+    *g = 0.0f;
     return fmaf(-f.decay, p, p) - f.rate * m1 / fmaf(sqrtf(v1), f.root_scale, f.eps);
 }
 
-static void adamw_piece(float *restrict params, float *restrict compute, const float *restrict grads,
+static void adamw_piece(float *restrict params, float *restrict compute, float *restrict grads,
                         float *restrict m, float *restrict v, int64_t n, struct adamw_factors f) {
     if (compute == NULL) {
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
-            params[i] = adamw_element(params[i], grads[i], &m[i], &v[i], f);
+            params[i] = adamw_element(params[i], &grads[i], &m[i], &v[i], f);
     } else {
 #pragma omp simd
         for (int64_t i = 0; i < n; i++) {
-            params[i] = adamw_element(params[i], grads[i], &m[i], &v[i], f);
+            params[i] = adamw_element(params[i], &grads[i], &m[i], &v[i], f);
             compute[i] = params[i];
         }
     }
 }
 
-void cpu_adamw(struct device *dev, float *params, act_t *compute, const float *grads, float *m, float *v,
+void cpu_adamw(struct device *dev, float *params, act_t *compute, float *grads, float *m, float *v,
                const struct adamw_segment *segments, int32_t count, const struct adamw_step *step,
                const float *grad_scale) {
     float *const copy = compute == params ? NULL : compute;
