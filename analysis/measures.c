@@ -158,16 +158,13 @@ static int32_t layer_number(const char *text) {
 static moe_status read_count(struct run_list *list, const struct run_file *file, const char *key, double *out,
                              moe_err *err) {
     moe_status status = MOE_OK;
-    struct run_reader *reader = NULL;
-    json_t *counts = NULL;
-    moe_try(run_list_reader(list, file, &reader, err));
-    counts = json_loads(run_reader_counts_json(reader), 0, NULL);
+    const json_t *config, *counts;
+    moe_try(run_list_json(list, file, &config, &counts, err));
     const json_t *value = json_object_get(counts, key);
     moe_check(json_is_number(value), err, MOE_ENOTFOUND, "%s: the parameter counts have no \"%s\"",
               file->path, key);
     *out = json_number_value(value);
 out:
-    json_decref(counts);
     return status;
 }
 

@@ -46,8 +46,11 @@ out:
 
 /* Pixels from i on, up to `end`, that all have the colour of pixel i. */
 static size_t run_length(const struct plot_image *image, size_t i, size_t end) {
+    enum { MANY = 16 };
     const uint8_t *rgb = image->rgb + 3 * i;
     size_t run = 1;
+    while (i + run + MANY <= end && memcmp(rgb + 3 * (run - 1), rgb + 3 * run, 3 * MANY) == 0)
+        run += MANY; /* each is as the one before it */
     while (i + run < end && memcmp(rgb, rgb + 3 * run, 3) == 0)
         run++;
     return run;

@@ -189,16 +189,14 @@ void plot_text_draw(cairo_t *cr, const struct plot_fonts *fonts, const struct te
 
 size_t plot_text_fit(const struct plot_fonts *fonts, enum font_face face, double size, const char *text,
                      double width) {
+    struct setting at = {.face = fonts->faces[face]};
+    const char *rest = text;
     size_t fits = 0;
-    char line[512];
-    for (size_t end = 1; end < sizeof line; end++) {
-        const bool word_ends = text[end] == ' ' || text[end] == '\0';
-        if (!word_ends) continue;
-        memcpy(line, text, end);
-        line[end] = '\0';
-        if (fits > 0 && plot_text_width(fonts, face, size, line) > width) break;
-        fits = end;
-        if (text[end] == '\0') break;
+    while (next_glyph(&at, &rest)) {
+        at.x += (double)at.face->glyph->metrics.horiAdvance;
+        if (*rest != ' ' && *rest != '\0') continue;
+        if (fits > 0 && at.x * size / at.face->units_per_EM > width) break;
+        fits = (size_t)(rest - text);
     }
     return fits == 0 ? strlen(text) : fits;
 }

@@ -48,20 +48,19 @@ out:
     return status;
 }
 
-/* A value of a run's configuration by "section.key"; belongs to *out_config, which the caller releases. */
+/* A value of a run's configuration by "section.key". */
 static moe_status config_value(struct report *report, const struct run_file *file, const char *name,
-                               json_t **out_config, const json_t **out_value, moe_err *err) {
+                               const json_t **out_value, moe_err *err) {
     moe_status status = MOE_OK;
-    struct run_reader *reader = NULL;
+    const json_t *config, *counts;
     char section[64];
     const size_t length = strcspn(name, ".");
     moe_check(length < sizeof section && name[length] == '.', err, MOE_EARG, "\"%s\": expected section.key",
               name);
     memcpy(section, name, length);
     section[length] = '\0';
-    moe_try(run_list_reader(report->runs, file, &reader, err));
-    *out_config = json_loads(run_reader_config_json(reader), 0, NULL);
-    *out_value = json_object_get(json_object_get(*out_config, section), name + length + 1);
+    moe_try(run_list_json(report->runs, file, &config, &counts, err));
+    *out_value = json_object_get(json_object_get(config, section), name + length + 1);
 out:
     return status;
 }
@@ -69,29 +68,25 @@ out:
 moe_status report_config_number(struct report *report, const struct run_file *file, const char *name,
                                 double *out_value, moe_err *err) {
     moe_status status = MOE_OK;
-    json_t *config = NULL;
     const json_t *value = NULL;
-    moe_try(config_value(report, file, name, &config, &value, err));
+    moe_try(config_value(report, file, name, &value, err));
     moe_check(json_is_number(value), err, MOE_ENOTFOUND, "%s: the configuration has no number %s", file->path,
               name);
     *out_value = json_number_value(value);
 out:
-    json_decref(config);
     return status;
 }
 
 moe_status report_config_is(struct report *report, const struct run_file *file, const char *name,
                             const char *word, bool *out_is, moe_err *err) {
     moe_status status = MOE_OK;
-    json_t *config = NULL;
     const json_t *value = NULL;
-    moe_try(config_value(report, file, name, &config, &value, err));
+    moe_try(config_value(report, file, name, &value, err));
     const char *text = json_is_true(value)    ? "true"
                        : json_is_false(value) ? "false"
                                               : json_string_value(value);
     *out_is = text != NULL && strcmp(text, word) == 0;
 out:
-    json_decref(config);
     return status;
 }
 
@@ -99,14 +94,13 @@ moe_status report_entropy_floor(struct report *report, const struct run_file *fi
                                 moe_err *err) {
     moe_status status = MOE_OK;
     struct run_reader *reader = NULL;
-    json_t *counts = NULL;
+    const json_t *config, *counts;
     *out_value = NAN;
     moe_try(run_list_reader(report->runs, file, &reader, err));
-    counts = json_loads(run_reader_counts_json(reader), 0, NULL);
+    moe_try(run_list_json(report->runs, file, &config, &counts, err));
     const char *all = run_reader_domain(reader, 0);
     const json_t *value = json_object_get(json_object_get(counts, "entropy_floor"), all);
     if (json_is_number(value)) *out_value = json_number_value(value);
 out:
-    json_decref(counts);
     return status;
 }

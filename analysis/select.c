@@ -17,6 +17,7 @@ struct run_slot {
     struct run_reader *reader; /* NULL = not in memory */
     uint64_t last_use;
     size_t bytes;
+    json_t *config, *counts; /* parsed when first asked for */
     bool used;
 };
 
@@ -63,6 +64,8 @@ static void drop_run(struct run_list *list, int32_t slot) {
     run_reader_close(list->slots[slot].reader);
     free(list->slots[slot].path);
     free(list->slots[slot].domains);
+    json_decref(list->slots[slot].config);
+    json_decref(list->slots[slot].counts);
     list->slots[slot] = (struct run_slot){0};
 }
 
@@ -316,6 +319,20 @@ moe_status run_list_array(struct run_list *list, const struct run_file *file, co
     struct run_reader *reader = NULL;
     moe_try(run_list_reader(list, file, &reader, err));
     moe_try(run_reader_array(reader, name, out_values, dims, out_rank, err));
+out:
+    return status;
+}
+
+moe_status run_list_json(struct run_list *list, const struct run_file *file, const json_t **out_config,
+                         const json_t **out_counts, moe_err *err) {
+    moe_status status = MOE_OK;
+    struct run_reader *reader = NULL;
+    struct run_slot *slot = &list->slots[file->index];
+    moe_try(run_list_reader(list, file, &reader, err));
+    if (slot->config == NULL) slot->config = json_loads(run_reader_config_json(reader), 0, NULL);
+    if (slot->counts == NULL) slot->counts = json_loads(run_reader_counts_json(reader), 0, NULL);
+    *out_config = slot->config;
+    *out_counts = slot->counts;
 out:
     return status;
 }

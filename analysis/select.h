@@ -7,6 +7,8 @@
 #ifndef ANALYSIS_SELECT_H
 #define ANALYSIS_SELECT_H
 
+#include <jansson.h>
+
 #include "record/reader.h"
 
 struct run_list;
@@ -55,6 +57,11 @@ moe_status run_list_reader(struct run_list *list, const struct run_file *file, s
 /* One dataset of a run, as run_reader_array() gives it; malloc'ed. */
 moe_status run_list_array(struct run_list *list, const struct run_file *file, const char *name,
                           double **out_values, int64_t dims[4], int32_t *out_rank, moe_err *err);
+
+/* Configuration and counts of a run as JSON, the list's; NULL where the text is none. The run counts as used.
+ */
+moe_status run_list_json(struct run_list *list, const struct run_file *file, const json_t **out_config,
+                         const json_t **out_counts, moe_err *err);
 
 /* Forgets which runs were used; afterwards run_list_used() tells of the runs read since. */
 void run_list_forget_used(struct run_list *list);

@@ -69,14 +69,11 @@ static double warmup(const json_t *train) {
 static moe_status place(struct report *report, const struct run_file *file, struct slicing_run *out,
                         moe_err *err) {
     moe_status status = MOE_OK;
-    struct run_reader *reader = NULL;
-    json_t *config = NULL, *counts = NULL;
+    const json_t *config, *counts;
     double *tokens = NULL, *steps = NULL;
     int64_t dims[4];
     int32_t rank = 0;
-    moe_try(run_list_reader(report->runs, file, &reader, err));
-    config = json_loads(run_reader_config_json(reader), 0, NULL);
-    counts = json_loads(run_reader_counts_json(reader), 0, NULL);
+    moe_try(run_list_json(report->runs, file, &config, &counts, err));
     const json_t *model = json_object_get(config, "model"), *moe = json_object_get(config, "moe");
     const json_t *train = json_object_get(config, "train"), *layers = json_object_get(moe, "layers");
     moe_check(json_is_object(model) && json_is_object(train), err, MOE_EFORMAT,
@@ -96,8 +93,6 @@ static moe_status place(struct report *report, const struct run_file *file, stru
 out:
     free(tokens);
     free(steps);
-    json_decref(config);
-    json_decref(counts);
     return status;
 }
 

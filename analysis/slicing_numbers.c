@@ -57,19 +57,16 @@ out:
 static moe_status balance_loss(const struct slicing_grid *grid, const struct slicing_run *run, double *out,
                                moe_err *err) {
     moe_status status = MOE_OK;
-    struct run_reader *reader = NULL;
-    json_t *config = NULL;
+    const json_t *config, *counts;
     const int32_t routers = run->file->info.axes.moe_layers;
     const double groups = run->at[AXIS_SECOND] > 0 ? 2.0 : 1.0;
     moe_check(routers > 0 && run->at[AXIS_ALPHA] > 0, err, MOE_ENOTFOUND, "%s: the run has no balance loss",
               run->file->path);
     moe_try(late_mean(grid, run, "/train", "loss_aux", out, err));
-    moe_try(run_list_reader(grid->report->runs, run->file, &reader, err));
-    config = json_loads(run_reader_config_json(reader), 0, NULL);
+    moe_try(run_list_json(grid->report->runs, run->file, &config, &counts, err));
     const bool mean = json_is_true(json_object_get(json_object_get(config, "moe"), "aux_mean_over_layers"));
     *out /= run->at[AXIS_ALPHA] * (mean ? groups : (double)routers);
 out:
-    json_decref(config);
     return status;
 }
 

@@ -207,18 +207,24 @@ static double value_at(enum run_type type, const void *values, int64_t i) {
     }
 }
 
+/* run_column_path compared, but not written for every column. */
+static bool is_path_of(const struct run_column *column, const char *path) {
+    const char *group = run_series_infos[column->series].group;
+    const size_t length = strlen(group);
+    return strncmp(path, group, length) == 0 && path[length] == '/' &&
+           strcmp(path + length + 1, column->name) == 0;
+}
+
 moe_status run_reader_array(struct run_reader *r, const char *name, double **out_values, int64_t dims[4],
                             int32_t *out_rank, moe_err *err) {
     moe_status status = MOE_OK;
     const struct run_table *table = &r->snapshot->table;
     int32_t index = 0;
-    char path[RUN_MAX_PATH];
     int64_t count;
     double *values;
-    for (; index < RUN_COLUMN_COUNT; index++) {
-        run_column_path(&run_columns[index], path);
-        if (strcmp(path, name) == 0 && run_has_series(&r->info.axes, run_columns[index].series)) break;
-    }
+    while (index < RUN_COLUMN_COUNT && !(is_path_of(&run_columns[index], name) &&
+                                         run_has_series(&r->info.axes, run_columns[index].series)))
+        index++;
     if (index == RUN_COLUMN_COUNT) return no_such_dataset(r, name, err);
     dims[0] = table->rows[run_columns[index].series];
     *out_rank = 1 + run_row_dims(&run_columns[index], &r->info.axes, dims + 1);

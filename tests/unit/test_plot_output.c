@@ -13,6 +13,7 @@
 #include <png.h>
 
 #include "analysis/gif_out.h"
+#include "analysis/palette.h"
 #include "analysis/png_out.h"
 #include "core/hash.h"
 #include "core/rng.h"
@@ -330,12 +331,34 @@ static void test_gif_refusals(void **state) {
     plot_image_free(&frames[1]);
 }
 
+/* Stretches of one colour of every length up to 40, wherever they begin and whichever channel ends them. */
+static void test_palette_runs(void **state) {
+    enum { LONGEST = 40, PIXELS = LONGEST * (LONGEST + 1) / 2 };
+    static const uint32_t colours[] = {0x808080, 0x808081, 0x808181, 0x818181};
+    static uint8_t rgb[3 * PIXELS], indices[PIXELS];
+    const struct plot_image image = {.width = PIXELS, .height = 1, .rgb = rgb};
+    struct palette palette = {0};
+    (void)state;
+    for (size_t length = 1, at = 0; length <= LONGEST; length++)
+        for (size_t i = 0; i < length; i++, at++)
+            for (size_t c = 0; c < 3; c++)
+                rgb[3 * at + c] = (uint8_t)(colours[length % 4] >> (16 - 8 * c));
+    assert_int_equal(palette_make(&image, 1, PALETTE_MAX, &palette, NULL), MOE_OK);
+    assert_int_equal(palette.size, 4);
+    palette_index(&palette, &image, indices);
+    for (size_t length = 1, at = 0; length <= LONGEST; length++)
+        for (size_t i = 0; i < length; i++, at++)
+            assert_int_equal(palette.colours[indices[at]], colours[length % 4]);
+    palette_free(&palette);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_png_reads_back),        cmocka_unit_test(test_png_palette),
-        cmocka_unit_test(test_png_same_bytes),        cmocka_unit_test(test_png_refusals),
-        cmocka_unit_test(test_gif_reads_back),        cmocka_unit_test(test_gif_many_colours),
-        cmocka_unit_test(test_gif_many_colours_move), cmocka_unit_test(test_gif_refusals),
+        cmocka_unit_test(test_png_reads_back),   cmocka_unit_test(test_png_palette),
+        cmocka_unit_test(test_palette_runs),     cmocka_unit_test(test_png_same_bytes),
+        cmocka_unit_test(test_png_refusals),     cmocka_unit_test(test_gif_reads_back),
+        cmocka_unit_test(test_gif_many_colours), cmocka_unit_test(test_gif_many_colours_move),
+        cmocka_unit_test(test_gif_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -209,6 +209,28 @@ static void test_groups_and_needs(void **state) {
     run_list_close(list);
 }
 
+/* Parsed once for all who ask, and each who asks has used the run. */
+static void test_json(void **state) {
+    (void)state;
+    struct run_list *list = open_list(NULL);
+    const struct run_group group = run_list_group(list, "moe-vs-dense", "top2", "as-published");
+    const json_t *config = NULL, *counts = NULL, *again = NULL;
+    struct run_reader *reader = NULL;
+    char *used = NULL;
+    ok(run_list_json(list, &group.files[1], &config, &counts, NULL));
+    run_list_forget_used(list);
+    ok(run_list_json(list, &group.files[1], &again, &counts, NULL));
+    assert_ptr_equal(again, config);
+    ok(run_list_used(list, &used, NULL));
+    assert_non_null(strstr(used, "top2 as-published desk s1"));
+    ok(run_list_reader(list, &group.files[1], &reader, NULL));
+    json_t *fresh = json_loads(run_reader_counts_json(reader), 0, NULL);
+    assert_true(json_is_object(counts) && json_equal(counts, fresh));
+    json_decref(fresh);
+    free(used);
+    run_list_close(list);
+}
+
 static void test_used_runs(void **state) {
     (void)state;
     struct run_list *list = open_list(NULL);
@@ -526,6 +548,7 @@ int main(void) {
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_groups_and_needs),
         cmocka_unit_test(test_used_runs),
+        cmocka_unit_test(test_json),
         cmocka_unit_test(test_series),
         cmocka_unit_test(test_series_over_seeds),
         cmocka_unit_test(test_measures),
