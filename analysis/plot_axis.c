@@ -106,6 +106,13 @@ static void power_label(char *text, size_t size, int32_t mantissa, int32_t expon
     }
 }
 
+/* Whether m times a power of ten has a label on an axis over less than two powers: 1 2 5, or where that is
+ * more than `target` labels, 1 3. */
+static bool mantissa_is_labelled(int32_t m, double powers, int32_t target) {
+    const bool three = powers < 1.0 || 3.0 * powers <= target;
+    return m == 1 || (three ? m == 2 || m == 5 : m == 3);
+}
+
 void axis_log(struct axis_scale *scale, double low, double high, double fixed_min, double fixed_max,
               int32_t target) {
     if (isnan(low) || isnan(high) || !(low > 0.0)) {
@@ -135,7 +142,8 @@ void axis_log(struct axis_scale *scale, double low, double high, double fixed_mi
             struct axis_tick *tick = &scale->ticks[scale->num_ticks++];
             tick->value = value;
             tick->label[0] = '\0';
-            const bool labelled = m == 1 ? ((e % thin) + thin) % thin == 0 : fine && (m == 2 || m == 5);
+            const bool labelled =
+                fine ? mantissa_is_labelled(m, to - from, target) : m == 1 && ((e % thin) + thin) % thin == 0;
             if (labelled) power_label(tick->label, sizeof tick->label, m, e);
         }
     }

@@ -27,8 +27,8 @@ struct axis_scale {
 void axis_linear(struct axis_scale *scale, double low, double high, double fixed_min, double fixed_max,
                  bool whole, int32_t target);
 
-/* Logarithmic: a labelled tick at each power of ten (thinned out to about `target`), also at 2 and 5 where
- * less than two powers are in sight. Data <= 0 must have been left out by the caller. */
+/* Logarithmic: a labelled tick at each power of ten (thinned out to about `target`), also at 2 and 5 or at
+ * 3 where less than two powers are in sight. Data <= 0 must have been left out by the caller. */
 void axis_log(struct axis_scale *scale, double low, double high, double fixed_min, double fixed_max,
               int32_t target);
 

@@ -106,6 +106,11 @@ static void test_log_ticks(void **state) {
     for (int32_t i = 0; i < s.num_ticks; i++)
         labels += s.ticks[i].label[0] != '\0';
     assert_int_equal(labels, 5);
+    axis_log(&s, 1.0, 30.0, NAN, NAN, 4); /* where that is too many: 1 3 10 30 */
+    labels = 0;
+    for (int32_t i = 0; i < s.num_ticks; i++)
+        labels += s.ticks[i].label[0] != '\0';
+    assert_int_equal(labels, 4);
     axis_log(&s, 1e-9, 1e-9, NAN, NAN, 6);
     assert_true(s.min > 0.0 && s.min < s.max);
 }
