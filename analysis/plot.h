@@ -64,7 +64,7 @@ struct plot_panel_spec {
 };
 
 enum plot_geom {
-    GEOM_LINE = 0,   /* line with markers; low and high are a band around it */
+    GEOM_LINE = 0,   /* line with markers; low and high are a band around it, NaN: none there */
     GEOM_POINTS = 1, /* markers; low and high are error bars */
     GEOM_BARS = 2,   /* bars from base to value; low and high are error bars at the end */
     GEOM_AREA = 3    /* the area from base to value, under a white edge of the pen's width */

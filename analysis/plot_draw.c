@@ -229,46 +229,6 @@ static void draw_area_series(const struct page *page, const struct panel *panel,
     }
 }
 
-static void draw_line_series(const struct page *page, const struct panel *panel, const struct panel_frame *f,
-                             const struct plot_series *s) {
-    double x;
-    double y;
-    if (s->low != NULL && s->high != NULL) {
-        int32_t first = 0;
-        for (int32_t i = 0; i <= s->n; i++) {
-            const bool here = i < s->n && drawable(panel, s->position[i], s->low[i]) &&
-                              drawable(panel, s->position[i], s->high[i]);
-            if (here) continue;
-            if (i - first >= 2) draw_band(page, panel, f, s, first, i);
-            first = i + 1;
-        }
-    }
-    if (s->pen.width > 0.0) {
-        bool drawing = false;
-        set_line(page, &s->pen);
-        cairo_new_path(page->cr);
-        for (int32_t i = 0; i < s->n; i++) {
-            if (!drawable(panel, s->position[i], s->value[i])) {
-                drawing = false;
-                continue;
-            }
-            map(panel, f, s->position[i], s->value[i], &x, &y);
-            if (drawing) {
-                cairo_line_to(page->cr, x, y);
-            } else {
-                cairo_move_to(page->cr, x, y);
-            }
-            drawing = true;
-        }
-        cairo_stroke(page->cr);
-    }
-    for (int32_t i = 0; i < s->n; i++) {
-        if (s->pen.marker == MARKER_NONE || !drawable(panel, s->position[i], s->value[i])) continue;
-        map(panel, f, s->position[i], s->value[i], &x, &y);
-        draw_marker(page, &s->pen, x, y);
-    }
-}
-
 /* One end of an error bar at a value: the bar's end on the page, and a cap across it unless it is cut at the
  * axis's. */
 static void error_bar_end(const struct page *page, const struct panel *panel, const struct panel_frame *f,
@@ -294,6 +254,52 @@ static void draw_error_bar(const struct page *page, const struct panel *panel, c
     error_bar_end(page, panel, f, s->position[i], s->low[i], &x1, &y1);
     error_bar_end(page, panel, f, s->position[i], s->high[i], &x2, &y2);
     straight_line(page, x1, y1, x2, y2);
+}
+
+/* Bands over the stretches where points have intervals; a point that has one alone gets an error bar. */
+static void draw_bands(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                       const struct plot_series *s) {
+    int32_t first = 0;
+    if (s->low == NULL || s->high == NULL) return;
+    for (int32_t i = 0; i <= s->n; i++) {
+        const bool here = i < s->n && drawable(panel, s->position[i], s->low[i]) &&
+                          drawable(panel, s->position[i], s->high[i]);
+        if (here) continue;
+        if (i - first >= 2) draw_band(page, panel, f, s, first, i);
+        if (i - first == 1) draw_error_bar(page, panel, f, s, first, s->pen.colour);
+        first = i + 1;
+    }
+}
+
+static void draw_line_series(const struct page *page, const struct panel *panel, const struct panel_frame *f,
+                             const struct plot_series *s) {
+    double x;
+    double y;
+    draw_bands(page, panel, f, s);
+    if (s->pen.width > 0.0) {
+        bool drawing = false;
+        set_line(page, &s->pen);
+        cairo_new_path(page->cr);
+        for (int32_t i = 0; i < s->n; i++) {
+            if (!drawable(panel, s->position[i], s->value[i])) {
+                drawing = false;
+                continue;
+            }
+            map(panel, f, s->position[i], s->value[i], &x, &y);
+            if (drawing) {
+                cairo_line_to(page->cr, x, y);
+            } else {
+                cairo_move_to(page->cr, x, y);
+            }
+            drawing = true;
+        }
+        cairo_stroke(page->cr);
+    }
+    for (int32_t i = 0; i < s->n; i++) {
+        if (s->pen.marker == MARKER_NONE || !drawable(panel, s->position[i], s->value[i])) continue;
+        map(panel, f, s->position[i], s->value[i], &x, &y);
+        draw_marker(page, &s->pen, x, y);
+    }
 }
 
 /* Text on a white edge: it stays legible where it meets a line. */

@@ -210,8 +210,8 @@ moe_status c_add_line(const struct slicing_grid *grid, struct plot *plot, int32_
         if (e.n == 0) continue;
         at[n] = i;
         value[n] = e.value;
-        low[n] = e.n > 1 ? e.low : e.value;
-        high[n++] = e.n > 1 ? e.high : e.value;
+        low[n] = e.low;
+        high[n++] = e.high;
     }
     if (n == 0) goto out;
     if (n == 1) at[0] += shift;
@@ -337,7 +337,9 @@ void c_note(const struct slicing_grid *grid, const char *more, char *out, size_t
         "Drawn from the %d runs of the suite that are there, with up to %d seed%s a point%s; what has no "
         "run is left out. %s",
         grid->n, seeds, seeds == 1 ? "" : "s",
-        seeds > 1 ? " (bands: 95 % intervals where there is more than one)" : ", so without intervals", more);
+        seeds > 1 ? " (bands and bars: 95 % intervals where there is more than one)"
+                  : ", so without intervals",
+        more);
 }
 
 moe_status c_open(struct report *report, struct slicing_grid *out_grid, struct c_row rows[C_ROWS],

@@ -241,7 +241,7 @@ static void test_same_pixels(void **state) {
     assert_memory_equal(first.rgb, again.rgb, size);
     char hex[HASH_SHA256_HEX];
     assert_int_equal(hash_sha256(first.rgb, size, hex, NULL), MOE_OK);
-    assert_string_equal(hex, "48a983a57ec3f0e23a1529d363787f77cd32a244bde6ba110510adae1bc8f6fe");
+    assert_string_equal(hex, "e6db597c5c91c7035e58e17e88a6a4c485e4180ee33efbfa1f342d7625f316eb");
     plot_image_free(&first);
     plot_image_free(&again);
     plot_free(plot);
@@ -360,6 +360,40 @@ static int32_t column_count(const struct plot_image *image, int32_t x, struct pl
         count += fabs(p[0] - rgb[0]) <= 1.0 && fabs(p[1] - rgb[1]) <= 1.0 && fabs(p[2] - rgb[2]) <= 1.0;
     }
     return count;
+}
+
+/* One interval between points that have none is an error bar: a band would promise neighbours without spread.
+ */
+static void test_a_lone_interval_is_an_error_bar(void **state) {
+    (void)state;
+    const double position[] = {0.0, 1.0, 2.0}, value[] = {5.0, 5.0, 5.0};
+    const double none[] = {NAN, NAN, NAN}, low[] = {NAN, 2.0, NAN}, high[] = {NAN, 8.0, NAN};
+    struct plot_image images[2];
+    for (int32_t lone = 0; lone < 2; lone++) {
+        struct plot *plot = bare_panel(240.0);
+        plot_add_series(plot, 0,
+                        &(struct plot_series){.geom = GEOM_LINE,
+                                              .n = 3,
+                                              .position = position,
+                                              .value = value,
+                                              .low = lone ? low : none,
+                                              .high = lone ? high : none,
+                                              .pen = {.colour = STYLE_BLUE}});
+        assert_int_equal(plot_render(plot, 1.0, &images[lone], NULL), MOE_OK);
+        plot_free(plot);
+    }
+    const int32_t middle = 14 + 10 + (240 - 14 - 14 - 10 - 16) / 2;
+    int32_t tallest = 0;
+    for (int32_t x = 0; x < images[0].width; x++) {
+        int32_t differ = 0;
+        for (int32_t y = 0; y < images[0].height; y++)
+            differ += memcmp(pixel(&images[0], x, y), pixel(&images[1], x, y), 3) != 0;
+        if (x < middle - 4 || x > middle + 4) assert_int_equal(differ, 0);
+        if (differ > tallest) tallest = differ;
+    }
+    assert_in_range(tallest, 70, 80); /* six units of 12.5 pixels */
+    plot_image_free(&images[0]);
+    plot_image_free(&images[1]);
 }
 
 /* Stacked areas: from 0 to 2 below one from 2 to a slope that falls from 8 to 4, and a gap. */
@@ -602,6 +636,7 @@ int main(void) {
         cmocka_unit_test(test_same_pixels),
         cmocka_unit_test(test_legends_have_headings),
         cmocka_unit_test(test_bar_lies_where_it_should),
+        cmocka_unit_test(test_a_lone_interval_is_an_error_bar),
         cmocka_unit_test(test_areas_lie_where_they_should),
         cmocka_unit_test(test_heatmap_cells),
         cmocka_unit_test(test_linked_ranges),
