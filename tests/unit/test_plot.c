@@ -11,109 +11,11 @@
 #include <string.h>
 
 #include "analysis/plot.h"
-#include "analysis/plot_axis.h"
 #include "analysis/plot_text.h"
 #include "analysis/style.h"
 #include "core/hash.h"
-#include "core/rng.h"
 
 #define COUNT(array) ((int32_t)(sizeof(array) / sizeof((array)[0])))
-
-/* ---- axes */
-
-static void format_is(double value, int32_t decimals, const char *want) {
-    char text[AXIS_LABEL_MAX];
-    axis_format(text, sizeof text, value, decimals);
-    assert_string_equal(text, want);
-}
-
-static void test_format(void **state) {
-    (void)state;
-    format_is(0.0, 2, "0.00");
-    format_is(-0.001, 2, "0.00"); /* never a negative zero */
-    format_is(-1.5, 1,
-              "\xe2\x88\x92"
-              "1.5");
-    format_is(9999.0, 0, "9,999");
-    format_is(68825.0, 0, "68,825");
-    format_is(1234567.25, 2, "1,234,567.25");
-    format_is(-17286656.0, 0,
-              "\xe2\x88\x92"
-              "17,286,656");
-    assert_int_equal(axis_decimals(20.0), 0);
-    assert_int_equal(axis_decimals(0.25), 2);
-    assert_int_equal(axis_decimals(0.005), 3);
-    char tiny[4];
-    axis_format(tiny, sizeof tiny, 123456.0, 0);
-    assert_int_equal(tiny[3], '\0');
-}
-
-/* Whatever the range: ticks ascend by equal steps of a nice size, lie on the axis, and are about as many as
- * asked for. */
-static void test_linear_ticks(void **state) {
-    (void)state;
-    const struct rng_key key = {3, RNG_TEST, 0};
-    for (uint64_t i = 0; i < 2000; i++) {
-        const double centre = 200.0 * (rng_uniform_double(key, 3 * i) - 0.5);
-        const double span = pow(10.0, 8.0 * rng_uniform_double(key, 3 * i + 1) - 4.0);
-        const int32_t target = 2 + (int32_t)(8.0 * rng_uniform_double(key, 3 * i + 2));
-        struct axis_scale s;
-        axis_linear(&s, centre, centre + span, NAN, NAN, false, target);
-        assert_true(s.min <= centre && s.max >= centre + span);
-        assert_true(s.num_ticks >= 1 && s.num_ticks <= target + 2);
-        for (int32_t k = 0; k < s.num_ticks; k++) {
-            assert_true(s.ticks[k].value >= s.min - 1e-9 * span && s.ticks[k].value <= s.max + 1e-9 * span);
-            if (k == 0) continue;
-            const double step = s.ticks[k].value - s.ticks[k - 1].value;
-            const double mantissa = step / pow(10.0, floor(log10(step) + 1e-9));
-            assert_true(fabs(mantissa - 1.0) < 1e-6 || fabs(mantissa - 2.0) < 1e-6 ||
-                        fabs(mantissa - 2.5) < 1e-6 || fabs(mantissa - 5.0) < 1e-6);
-            assert_string_not_equal(s.ticks[k].label, s.ticks[k - 1].label);
-        }
-    }
-}
-
-static void test_ranges(void **state) {
-    (void)state;
-    struct axis_scale s;
-    axis_linear(&s, 0.0, 10.0, NAN, NAN, false, 5);
-    assert_true(s.min == 0.0 && s.max > 10.0); /* bars stand on the axis */
-    axis_linear(&s, 3.0, 3.0, NAN, NAN, false, 5);
-    assert_true(s.min < 3.0 && s.max > 3.0); /* one value */
-    axis_linear(&s, NAN, NAN, NAN, NAN, false, 5);
-    assert_true(s.min < s.max && s.num_ticks > 0); /* no data */
-    axis_linear(&s, 0.2, 7.7, 0.0, 8.0, false, 5);
-    assert_true(s.min == 0.0 && s.max == 8.0);
-    axis_linear(&s, 1.0, 3.0, NAN, NAN, true, 9);
-    for (int32_t i = 0; i < s.num_ticks; i++)
-        assert_true(s.ticks[i].value == round(s.ticks[i].value));
-    assert_true(fabs(axis_fraction(&s, s.min)) < 1e-12 && fabs(axis_fraction(&s, s.max) - 1.0) < 1e-12);
-}
-
-static void test_log_ticks(void **state) {
-    (void)state;
-    struct axis_scale s;
-    axis_log(&s, 1e-5, 1e7, NAN, NAN, 6);
-    assert_true(s.min < 1e-5 && s.max > 1e7);
-    int32_t labels = 0;
-    for (int32_t i = 0; i < s.num_ticks; i++)
-        labels += s.ticks[i].label[0] != '\0';
-    assert_in_range(labels, 3, 7);
-    assert_true(fabs(axis_fraction(&s, sqrt(s.min * s.max)) - 0.5) < 1e-12);
-
-    axis_log(&s, 1.0, 30.0, NAN, NAN, 6); /* less than two powers: 1 2 5 10 20 */
-    labels = 0;
-    for (int32_t i = 0; i < s.num_ticks; i++)
-        labels += s.ticks[i].label[0] != '\0';
-    assert_int_equal(labels, 5);
-    axis_log(&s, 1.0, 30.0, NAN, NAN, 4); /* where that is too many: 1 3 10 30 */
-    labels = 0;
-    for (int32_t i = 0; i < s.num_ticks; i++)
-        labels += s.ticks[i].label[0] != '\0';
-    assert_int_equal(labels, 4);
-    axis_log(&s, 1e-9, 1e-9, NAN, NAN, 6);
-    assert_true(s.min > 0.0 && s.min < s.max);
-}
 
 /* ---- text */
 
@@ -549,89 +451,8 @@ static void test_odd_values(void **state) {
     }
 }
 
-/* ---- style */
-
-static void test_style(void **state) {
-    (void)state;
-    static const char *const names[] = {"dense", "baseline", "top2", "strong_reg", "throughput_opt"};
-    struct plot_pen pens[COUNT(names)];
-    moe_err err = {0};
-    for (int32_t i = 0; i < COUNT(names); i++) {
-        assert_int_equal(style_of_experiment("moe-vs-dense", names[i], &pens[i], &err), MOE_OK);
-        for (int32_t j = 0; j < i; j++) {
-            assert_memory_not_equal(&pens[i].colour, &pens[j].colour, sizeof pens[i].colour);
-            assert_int_not_equal(pens[i].marker, pens[j].marker);
-        }
-    }
-    struct plot_pen pen;
-    assert_int_equal(style_of_experiment("moe-vs-dense", "unheard_of", &pen, &err), MOE_ENOTFOUND);
-    assert_non_null(strstr(err.message, "unheard_of"));
-    /* lightness rises along the sequential map, so that it also works in grey */
-    double before = -1.0;
-    for (int i = 0; i <= 100; i++) {
-        const struct plot_colour c = style_sequential(i / 100.0);
-        const double luminance =
-            0.2126 * pow(c.red, 2.2) + 0.7152 * pow(c.green, 2.2) + 0.0722 * pow(c.blue, 2.2);
-        assert_true(luminance > before);
-        before = luminance;
-    }
-}
-
-/* Lab of a colour as seen without one kind of cones (Machado, Oliveira and Fernandes 2009, severity 1). */
-static void seen(struct plot_colour c, const double matrix[3][3], double lab[3]) {
-    static const double to_xyz[3][3] = {{0.4124 / 0.95047, 0.3576 / 0.95047, 0.1805 / 0.95047},
-                                        {0.2126, 0.7152, 0.0722},
-                                        {0.0193 / 1.08883, 0.1192 / 1.08883, 0.9505 / 1.08883}};
-    const double in[3] = {c.red, c.green, c.blue};
-    double linear[3];
-    double out[3];
-    double f[3];
-    for (int i = 0; i < 3; i++)
-        linear[i] = in[i] <= 0.04045 ? in[i] / 12.92 : pow((in[i] + 0.055) / 1.055, 2.4);
-    for (int i = 0; i < 3; i++) {
-        out[i] = matrix[i][0] * linear[0] + matrix[i][1] * linear[1] + matrix[i][2] * linear[2];
-        out[i] = fmin(1.0, fmax(0.0, out[i]));
-    }
-    for (int i = 0; i < 3; i++) {
-        const double t = to_xyz[i][0] * out[0] + to_xyz[i][1] * out[1] + to_xyz[i][2] * out[2];
-        f[i] = t > 0.008856 ? cbrt(t) : 7.787 * t + 16.0 / 116.0;
-    }
-    lab[0] = 116.0 * f[1] - 16.0;
-    lab[1] = 500.0 * (f[0] - f[1]);
-    lab[2] = 200.0 * (f[1] - f[2]);
-}
-
-/* Up to eight experts differ from each other and from paper for every kind of colour vision; of more, each
- * has a colour of its own. */
-static void test_expert_colours(void **state) {
-    (void)state;
-    static const double eyes[4][3][3] = {
-        {{1.0, 0.0, 0.0}, {0.0, 1.0, 0.0}, {0.0, 0.0, 1.0}},
-        {{0.152286, 1.052583, -0.204868}, {0.114503, 0.786281, 0.099216}, {-0.003882, -0.048116, 1.051998}},
-        {{0.367322, 0.860646, -0.227968}, {0.280085, 0.672501, 0.047413}, {-0.011820, 0.042940, 0.968881}},
-        {{1.255528, -0.076749, -0.178779}, {-0.078411, 0.930809, 0.147602}, {0.004733, 0.691367, 0.303900}}};
-    for (int eye = 0; eye < 4; eye++) {
-        double lab[9][3];
-        for (int32_t e = 0; e < 9; e++)
-            seen(e < 8 ? style_expert(e, 8) : (struct plot_colour){1.0, 1.0, 1.0}, eyes[eye], lab[e]);
-        for (int32_t i = 0; i < 9; i++)
-            for (int32_t j = 0; j < i; j++)
-                assert_true(
-                    hypot(hypot(lab[i][0] - lab[j][0], lab[i][1] - lab[j][1]), lab[i][2] - lab[j][2]) > 15.0);
-    }
-    for (int32_t e = 1; e < 64; e++) {
-        const struct plot_colour a = style_expert(e - 1, 64);
-        const struct plot_colour b = style_expert(e, 64);
-        assert_memory_not_equal(&a, &b, sizeof a);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_format),
-        cmocka_unit_test(test_linear_ticks),
-        cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_log_ticks),
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_same_pixels),
         cmocka_unit_test(test_legends_have_headings),
@@ -642,8 +463,6 @@ int main(void) {
         cmocka_unit_test(test_linked_ranges),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_odd_values),
-        cmocka_unit_test(test_style),
-        cmocka_unit_test(test_expert_colours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
