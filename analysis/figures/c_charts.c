@@ -216,7 +216,7 @@ moe_status c_add_line(const struct slicing_grid *grid, struct plot *plot, int32_
     if (n == 0) goto out;
     if (n == 1) at[0] += shift;
     plot_add_series(plot, panel,
-                    &(struct plot_series){.geom = n > 1 ? GEOM_LINE : GEOM_POINTS,
+                    &(struct plot_series){.geom = GEOM_LINE,
                                           .n = n,
                                           .position = at,
                                           .value = value,
