@@ -38,10 +38,11 @@ static __device__ inline void row_facts(float *lse2, float *delta, const struct 
     }
 }
 
-/* From a score and dp = dout . v to the kept probability (in p) and the score's gradient (in dp). */
+/* From a score and dp = dout . v to the kept probability (in p) and the score's gradient (in dp). Of scores
+ * so large that lse's own rounding reaches the exponent, a probability stays at most 1. */
 static __device__ inline void pair_gradient(float &p, float &dp, float scale, float lse2, float delta,
                                             float keep, bool seen) {
-    const float probability = seen ? exp2f(p * (scale * ATTENTION_LOG2_E) - lse2) : 0.0f;
+    const float probability = seen ? exp2f(fminf(p * (scale * ATTENTION_LOG2_E) - lse2, 0.0f)) : 0.0f;
     dp = scale * probability * (keep * dp - delta);
     p = probability * keep;
 }

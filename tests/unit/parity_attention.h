@@ -236,6 +236,43 @@ static void attention_backward_agrees(void **state) {
     parity_end(t);
 }
 
+static void call_attention_both(struct device *dev, void *const *p, const void *args, double *host) {
+    const struct attention_layout *l = args;
+    const struct attention_views in = attention_views(l, p + 3, dev->ops->act_size);
+    dev->ops->attention_forward(dev, p[1], p[2], in.q, in.k, in.v, &l->shape, l->drop);
+    call_attention_backward(dev, p, args, host);
+}
+
+/* Scores of a model that has diverged: every softmax picks one key, and what rounding leaves of the others is
+ * nobody's any more; but no probability may be above 1, and no gradient infinite. */
+static void attention_backward_stays_finite(void **state) {
+    struct parity *t = *state;
+    PARITY_BEGIN(t, attention_backward, 0.0);
+    const struct attention_case c = {1, 130, 2, 2, 20, false, 0, 0.0f, 1e5f};
+    const struct attention_layout l = attention_layout(&c);
+    const int64_t count = c.batch * c.seq * c.heads * c.head_dim;
+    attention_label(t, &c);
+    const float *dout = parity_acts(t, "dout", PARITY_IN, count, 1.0f);
+    parity_acts(t, "out", PARITY_OUT, count, 0.0f);
+    parity_floats(t, "lse", PARITY_OUT, c.batch * c.heads * c.seq, 0.0f);
+    attention_slots(t, &c, &l, PARITY_IN, false);
+    attention_slots(t, &c, &l, PARITY_OUT, true);
+    parity_round(t);
+    parity_execute(t, 1, call_attention_both, &l);
+    double whole = 0.0;
+    for (int64_t i = 0; i < count; i++)
+        whole += fabs((double)dout[i]);
+    for (int slot = 6; slot < 9; slot++) {
+        const struct parity_slot *s = &t->slot[slot];
+        const double most = slot == 8 ? whole : FLT_MAX;
+        for (int64_t i = 0; i < count; i++) {
+            const double got = (double)((const float *)s->result[1])[i];
+            if (!(fabs(got) <= most)) parity_fail(t, "%s[%d] is %g, at most %g", s->name, (int)i, got, most);
+        }
+    }
+    parity_end(t);
+}
+
 /* ---- attention over a cache
  * --------------------------------------------------------------------------------------- */
 

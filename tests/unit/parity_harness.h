@@ -12,6 +12,7 @@
 #ifndef PARITY_HARNESS_H
 #define PARITY_HARNESS_H
 
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

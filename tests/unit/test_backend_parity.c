@@ -142,6 +142,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(norm_backward_agrees),
     cmocka_unit_test(attention_forward_agrees),
     cmocka_unit_test(attention_backward_agrees),
+    cmocka_unit_test(attention_backward_stays_finite),
     cmocka_unit_test(attention_decode_agrees),
     cmocka_unit_test(rope_agrees),
     cmocka_unit_test(activation_forward_agrees),
