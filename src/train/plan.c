@@ -260,11 +260,12 @@ out:
     return status;
 }
 
-/* How far a run is. Only its owner knows whether a damaged file can be restored: it is noted and left. */
-static moe_status look_at_file(struct planned_run *run, moe_err *err) {
+moe_status plan_look(struct planned_run *run, moe_err *err) {
     moe_status status = MOE_OK;
     moe_err why = {0};
     struct text damage = {0};
+    free(run->damage);
+    run->damage = NULL;
     const moe_status looked = run_state_of(run->path, &run->state, &why);
     if (looked == MOE_OK) goto out;
     moe_check(looked == MOE_EFORMAT || looked == MOE_EIO, err, looked, "%s", why.message);
@@ -283,7 +284,7 @@ static moe_status find_files(struct plan *plan, const char *runs_dir, moe_err *e
         struct planned_run *run = &plan->runs[i];
         run->path = trainer_default_path(runs_dir, run->experiment);
         moe_check(run->path != NULL, err, MOE_ENOMEM, "no memory for a path");
-        moe_try(look_at_file(run, err));
+        moe_try(plan_look(run, err));
     }
 out:
     return status;

@@ -52,6 +52,10 @@ struct plan {
  * stands in the plan with `damage`, so that the others can be trained. Which runs a shard has depends on the
  * suite and the request alone, not on what is trained already. */
 moe_status plan_make(const struct plan_request *request, struct plan *out_plan, moe_err *err);
+
+/* Looks at a run's file again: sets state, or damage. Only its owner knows whether a damaged file can be
+ * restored: it is noted and left. Errors: MOE_EIO if it cannot be looked at, MOE_ENOMEM. */
+moe_status plan_look(struct planned_run *run, moe_err *err);
 void plan_free(struct plan *plan);
 
 /* Tokens of training of one run, from the configuration alone: the corpus at its stated size. 0 if the size

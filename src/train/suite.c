@@ -190,14 +190,14 @@ static int32_t next_run(const struct suite *s) {
 /* Starts it, unless somebody has completed or damaged it by now. */
 static moe_status start_run(struct suite *s, int32_t number, moe_err *err) {
     moe_status status = MOE_OK;
-    moe_err why = {0};
-    enum run_state state;
-    const moe_status looked = run_state_of(s->plan->runs[number].path, &state, &why);
-    if (looked != MOE_OK) {
-        skip(s, number, looked, why.message);
+    struct planned_run now = s->plan->runs[number];
+    now.damage = NULL; /* what the plan had would have kept it from starting */
+    moe_try(plan_look(&now, err));
+    if (now.damage != NULL) {
+        skip(s, number, MOE_EFORMAT, now.damage);
         goto out;
     }
-    if (state == RUN_COMPLETE) {
+    if (now.state == RUN_COMPLETE) {
         s->summary->complete_before++;
         end(s, number);
         goto out;
@@ -208,6 +208,7 @@ static moe_status start_run(struct suite *s, int32_t number, moe_err *err) {
     s->memory_used += suite_memory_of(&s->plan->runs[number]);
     tell(s, SUITE_STARTED, number, NULL, NULL);
 out:
+    free(now.damage);
     return status;
 }
 

@@ -54,3 +54,17 @@ suite --dry-run
 [ "$code" -eq 0 ] || fail "exit code $code after the advice was followed"
 grep -q "^5 runs: 2 would be trained, 3 are complete, 0 would be skipped" "$work/log" || fail "the advice does not help"
 echo "ok: the advice helps"
+
+# a file that breaks while the suite is at work on another run
+suite --first-seed 6 --seeds 2 --jobs 1 --set train.max_epochs=10 &
+until grep -q "dense.corrected.s6: started" "$work/log"; do
+    kill -0 $! 2>/dev/null || fail "the suite ended at once"
+    sleep 0.05
+done
+[ ! -e "$(run 7)" ] || fail "the second run ended before its file could be damaged"
+head -c 5000 /dev/urandom >"$(run 7)"
+wait
+grep -q "^skipped: dense.corrected.s7: $(run 7): .*delete it.*left as it is.*moe-report runs verify" "$work/log" ||
+    fail "a file damaged after the plan was made is not named in the same words"
+grep -q "^2 runs: 1 trained now, 0 complete before, 0 failed, .* 1 skipped" "$work/log" || fail "the summary counts otherwise"
+echo "ok: so is a file that breaks while the suite runs"
