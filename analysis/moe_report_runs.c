@@ -93,8 +93,13 @@ out:
 
 /* ---- show */
 
-static void show_counts(const char *counts_json) {
-    json_t *counts = json_loads(counts_json, 0, NULL);
+/* An image counts as a token in the record. */
+static bool has_images(const json_t *config) {
+    const char *source = json_string_value(json_object_get(json_object_get(config, "data"), "source"));
+    return source != NULL && (strcmp(source, "cifar10") == 0 || strcmp(source, "images") == 0);
+}
+
+static void show_counts(const json_t *counts, const char *unit) {
     const json_t *data = json_object_get(counts, "data");
     size_t i;
     const json_t *origin;
@@ -105,11 +110,10 @@ static void show_counts(const char *counts_json) {
     json_array_foreach(data, i, origin) {
         const char *name = json_string_value(json_object_get(origin, "name"));
         const char *sha256 = json_string_value(json_object_get(origin, "sha256"));
-        printf("data         %s, %lld tokens, sha256 %s\n", name != NULL ? name : "?",
-               (long long)json_integer_value(json_object_get(origin, "tokens")),
+        printf("data         %s, %lld %s, sha256 %s\n", name != NULL ? name : "?",
+               (long long)json_integer_value(json_object_get(origin, "tokens")), unit,
                sha256 != NULL ? sha256 : "?");
     }
-    json_decref(counts);
 }
 
 static const struct table_column epoch_columns[] = {
@@ -117,12 +121,17 @@ static const struct table_column epoch_columns[] = {
     {"validation CE", CELL_NUMBER, 4}, {"accuracy", CELL_NUMBER, 4}, {"tokens/s", CELL_NUMBER, 0},
 };
 
+static const struct table_column image_epoch_columns[] = {
+    {"epoch", CELL_NUMBER, 0},         {"train CE", CELL_NUMBER, 4}, {"validation loss", CELL_NUMBER, 4},
+    {"validation CE", CELL_NUMBER, 4}, {"accuracy", CELL_NUMBER, 4}, {"images/s", CELL_NUMBER, 0},
+};
+
 /* Epoch by epoch; an epoch without its value (an evaluation still to come) has a dash. */
-static moe_status show_epochs(struct run_list *list, const struct run_file *file, moe_err *err) {
+static moe_status show_epochs(struct run_list *list, const struct run_file *file, bool images, moe_err *err) {
     static const char *const names[] = {"train_ce", "eval_loss", "eval_ce", "eval_accuracy",
                                         "tokens_per_second"};
     moe_status status = MOE_OK;
-    struct sheet sheet = {.columns = epoch_columns,
+    struct sheet sheet = {.columns = images ? image_epoch_columns : epoch_columns,
                           .num_columns = sizeof epoch_columns / sizeof epoch_columns[0]};
     struct series series[5] = {{0}};
     char *text = NULL;
@@ -188,6 +197,7 @@ static moe_status show_run(const char *path, moe_err *err) {
     struct run_list *list = NULL;
     struct run_reader *reader = NULL;
     const struct run_fact *facts = NULL;
+    const json_t *config = NULL, *counts = NULL;
     moe_try(run_list_open(&(struct run_selection){.roots = &path, .num_roots = 1}, &list, err));
     const struct run_file *file = run_list_at(list, 0);
     moe_check(file != NULL, err, MOE_ENOTFOUND, "%s: no run", path);
@@ -200,9 +210,11 @@ static moe_status show_run(const char *path, moe_err *err) {
            info->tier, (unsigned long long)info->seed);
     printf("status       %s%s%s\n", info->status, info->outcome[0] != '\0' ? ", " : "", info->outcome);
     printf("digest       %s\n", info->digest[0] != '\0' ? info->digest : "-");
-    show_counts(run_reader_counts_json(reader));
+    moe_try(run_list_json(list, file, &config, &counts, err));
+    const bool images = has_images(config);
+    show_counts(counts, images ? "images" : "tokens");
     printf("steps        %.0f\n", steps);
-    if (info->rows[RUN_TRAIN] > 0) moe_try(show_epochs(list, file, err));
+    if (info->rows[RUN_TRAIN] > 0) moe_try(show_epochs(list, file, images, err));
     moe_try(show_layers(list, file, err));
     printf("\nprovenance\n");
     const int32_t count = run_reader_facts(reader, &facts);

@@ -142,6 +142,8 @@ static moe_status unpack_part(const struct data_file *file, const struct fetch_o
     moe_try(fetch_file(file->archive, options, &result, err));
     moe_check(ftruncate(fd, 0) == 0, err, MOE_EIO, "%s: cannot truncate: %s", part, strerror(errno));
     moe_try(archive_extract(archive, file->member, fd, part, err));
+    moe_check(!file->prefix || lseek(fd, 0, SEEK_END) <= file->bytes || ftruncate(fd, file->bytes) == 0, err,
+              MOE_EIO, "%s: cannot truncate: %s", part, strerror(errno));
     moe_try(fetch_check(file, part, err));
 out:
     if (status != MOE_OK) unlink(part);

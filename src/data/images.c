@@ -8,6 +8,7 @@
 #include "data/image_generator.h"
 
 static const char *const split_names[] = {"train", "test"};
+static const char *const file_keys[] = {"train_files", "validation_files"};
 
 static moe_status check_records(const unsigned char *bytes, size_t size, const char *name, moe_err *err) {
     moe_status status = MOE_OK;
@@ -102,8 +103,8 @@ static moe_status read_split(const struct image_request *r, enum image_split spl
     const char *const *files = train ? r->train_files : r->test_files;
     const int32_t num_files = train ? r->num_train_files : r->num_test_files;
     const int64_t wanted = train ? r->train_images : r->test_images;
-    moe_check(num_files > 0, err, MOE_ECONFIG, "the %s split has no files; name some in data.%s_files",
-              split_names[split], split_names[split]);
+    moe_check(num_files > 0, err, MOE_ECONFIG, "the %s split has no files; name some in data.%s",
+              split_names[split], file_keys[split]);
     for (int32_t i = 0; i < num_files && (wanted == 0 || set->count < wanted); i++) {
         moe_try(read_file(r->data_dir, files[i], wanted == 0 ? INT64_MAX : wanted - set->count, set, d, err));
     }

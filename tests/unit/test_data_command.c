@@ -60,6 +60,31 @@ static void a_file_comes_out_of_an_archive(void **state) {
     fetched(f, NOT_FOUND, FETCH_ALREADY_THERE);
 }
 
+static void the_beginning_of_a_file_comes_out_of_an_archive(void **state) {
+    struct fixture *f = *state;
+    static const char content[] = "what the archive has";
+    char sha256[HASH_SHA256_HEX];
+    const struct data_file archive = {
+        .name = "set/a.tar.gz", .url = "http://x/", .sha256 = f->sha256, .bytes = BODY};
+    serve_archive(f, "folder/inner", content, sizeof content);
+    assert_int_equal(hash_sha256(content, 8, sha256, NULL), MOE_OK);
+    f->file.archive = &archive;
+    f->file.url = NULL;
+    f->file.sha256 = sha256;
+    f->file.bytes = 8;
+    f->file.prefix = true;
+    f->file.member = "folder/inner";
+    fetched(f, SERVE, FETCH_UNPACKED);
+    memcpy(f->server.body, content, 8);
+    assert_content(f, "", 8);
+    assert_absent(f, ".part");
+    f->file.bytes = sizeof content + 1; /* more than there is */
+    char *path = path_of(f, "");
+    assert_int_equal(unlink(path), 0);
+    free(path);
+    failed(f, NOT_FOUND, MOE_EMISMATCH, "bytes, but the registered file has");
+}
+
 static moe_status run(char *text, size_t size, moe_err *err, const char *a, const char *b, const char *c,
                       const char *d, const char *e, const char *g) {
     const char *words[8] = {"data", a, b, c, d, e, g, NULL};
@@ -156,6 +181,7 @@ int main(void) {
     without_proxy();
     const struct CMUnitTest tests[] = {
         SERVED(a_file_comes_out_of_an_archive),
+        SERVED(the_beginning_of_a_file_comes_out_of_an_archive),
         SERVED(the_command_lists_describes_and_fetches),
         cmocka_unit_test(every_registered_file_is_pinned),
     };
