@@ -22,19 +22,6 @@ static const struct table_column ls_columns[] = {
     {"digest", CELL_TEXT, 0},  {"file", CELL_TEXT, 0},
 };
 
-/* The last optimizer step that left a row of losses. */
-static moe_status last_step(struct run_reader *reader, double *out_step, moe_err *err) {
-    moe_status status = MOE_OK;
-    double *steps = NULL;
-    int64_t dims[4];
-    int32_t rank = 0;
-    moe_try(run_reader_array(reader, "/train/step", &steps, dims, &rank, err));
-    *out_step = dims[0] > 0 ? steps[dims[0] - 1] : 0;
-out:
-    free(steps);
-    return status;
-}
-
 static moe_status ls_row(const char *path, struct sheet *sheet, moe_err *err) {
     moe_status status = MOE_OK;
     struct run_reader *reader = NULL;
@@ -43,9 +30,10 @@ static moe_status ls_row(const char *path, struct sheet *sheet, moe_err *err) {
     double *domain = NULL;
     int64_t dims[4];
     int32_t rank = 0;
-    double last = NAN, steps;
+    double last = NAN;
+    int64_t steps;
     moe_try(run_reader_open(path, &reader, err));
-    moe_try(last_step(reader, &steps, err));
+    moe_try(run_reader_last_step(reader, &steps, err));
     moe_try(run_reader_array(reader, "/eval/loss", &loss, dims, &rank, err));
     moe_try(run_reader_array(reader, "/eval/domain", &domain, dims, &rank, err));
     for (int64_t i = 0; i < dims[0]; i++)
@@ -57,7 +45,7 @@ static moe_status ls_row(const char *path, struct sheet *sheet, moe_err *err) {
     row[2] = cell_text("%s", info->tier);
     row[3] = cell_number((double)info->seed);
     row[4] = cell_text("%s", info->status);
-    row[5] = cell_number(steps);
+    row[5] = cell_number((double)steps);
     row[6] = cell_text("%s", info->outcome);
     row[7] = cell_number(last);
     row[8] = cell_text("%.12s", info->digest);
@@ -202,9 +190,9 @@ static moe_status show_run(const char *path, moe_err *err) {
     const struct run_file *file = run_list_at(list, 0);
     moe_check(file != NULL, err, MOE_ENOTFOUND, "%s: no run", path);
     const struct run_info *info = &file->info;
-    double steps;
+    int64_t steps;
     moe_try(run_list_reader(list, file, &reader, err));
-    moe_try(last_step(reader, &steps, err));
+    moe_try(run_reader_last_step(reader, &steps, err));
     printf("%s\n", path);
     printf("run          %s/%s, %s, tier %s, seed %llu\n", info->suite, info->experiment, info->protocol,
            info->tier, (unsigned long long)info->seed);
@@ -213,7 +201,7 @@ static moe_status show_run(const char *path, moe_err *err) {
     moe_try(run_list_json(list, file, &config, &counts, err));
     const bool images = has_images(config);
     show_counts(counts, images ? "images" : "tokens");
-    printf("steps        %.0f\n", steps);
+    printf("steps        %lld\n", (long long)steps);
     if (info->rows[RUN_TRAIN] > 0) moe_try(show_epochs(list, file, images, err));
     moe_try(show_layers(list, file, err));
     printf("\nprovenance\n");

@@ -70,8 +70,9 @@ static moe_status place(struct report *report, const struct run_file *file, stru
                         moe_err *err) {
     moe_status status = MOE_OK;
     const json_t *config, *counts;
+    struct run_reader *reader = NULL;
     double *tokens = NULL, *steps = NULL;
-    int64_t dims[4];
+    int64_t dims[4], last = 0;
     int32_t rank = 0;
     moe_try(run_list_json(report->runs, file, &config, &counts, err));
     const json_t *model = json_object_get(config, "model"), *moe = json_object_get(config, "moe");
@@ -80,10 +81,12 @@ static moe_status place(struct report *report, const struct run_file *file, stru
               "%s: the configuration has no model or no training", file->path);
     moe_try(run_list_array(report->runs, file, "/train/tokens", &tokens, dims, &rank, err));
     moe_try(run_list_array(report->runs, file, "/train/step", &steps, dims, &rank, err));
-    out->steps = dims[0] > 0 ? steps[dims[0] - 1] : 0;
+    moe_try(run_list_reader(report->runs, file, &reader, err));
+    moe_try(run_reader_last_step(reader, &last, err));
+    out->steps = (double)last;
     out->at[AXIS_WIDTH] = number(model, "hidden_size", 0);
     out->at[AXIS_RATE] = number(train, "lr", 0);
-    out->at[AXIS_TOKENS] = dims[0] > 0 ? tokens[dims[0] - 1] : 0;
+    out->at[AXIS_TOKENS] = dims[0] > 0 ? tokens[dims[0] - 1] / steps[dims[0] - 1] * out->steps : 0;
     out->at[AXIS_WARMUP] = warmup(train);
     out->at[AXIS_GRANULARITY] = out->at[AXIS_SPARSITY] = 1;
     out->at[AXIS_ROUTED] = json_array_size(layers) > 0 || is_word(moe, "layers", "all");

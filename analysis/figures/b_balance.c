@@ -94,7 +94,7 @@ moe_status draw_b_balance(struct report *report, int32_t frame, struct plot **ou
     (void)frame;
     moe_try(source_b_shape_of(report, &flat.files[0], &shape, err));
     moe_try(source_b_shape_of(report, &hierarchical.files[0], &levels, err));
-    source_b_seeds(report, B_ROUTED, seeds, sizeof seeds);
+    source_b_seeds(report, B_ROUTED, false, seeds, sizeof seeds);
     snprintf(note, sizeof note,
              "Usage in single training batches of %d images, means of neighbouring batches; mean and 95 %% "
              "interval over %s. Dotted: mean of batches whose images choose %d of %d experts, or %d of %d "

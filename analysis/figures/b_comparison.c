@@ -47,7 +47,7 @@ static const struct comparison comparisons[2 * COLUMNS] = {
     {"time of a batch", "relative to flat", B_BATCH_MS, 0, B_MODELS, 0.0, INFINITY, 1.0, NULL},
     {"CV\xc2\xb2 of choices", NULL, B_CV2, 0, B_ROUTED, 0.0, INFINITY, NAN, NULL},
     {"CV\xc2\xb2 of gates", NULL, B_GATE_CV2, 0, B_ROUTED, 0.0, INFINITY, NAN, NULL},
-    {"CV\xc2\xb2, a training batch", NULL, B_BATCH_CV2, 0, B_ROUTED, 0.0, INFINITY, NAN, "balance.cv2"},
+    {"CV\xc2\xb2, a training batch", NULL, B_BATCH_CV2, 0, B_ROUTED, 1e-9, INFINITY, NAN, "balance.cv2"},
 };
 
 /* The kinds of points: published, as published, the same for ten epochs, corrected. */
@@ -107,7 +107,8 @@ static void set_comparison(struct plot *plot, int32_t panel, const struct source
     spec.position.num_names = panel < COLUMNS ? B_MODELS : B_ROUTED;
     spec.position.hidden = panel % COLUMNS > 0;
     spec.value.label = c->label;
-    spec.value.zero = c->number != B_TEST_ACCURACY && c->number != B_BATCH_MS;
+    spec.value.log = c->number == B_BATCH_CV2; /* GShard and the others lie a power of ten apart */
+    spec.value.zero = c->number != B_TEST_ACCURACY && c->number != B_BATCH_MS && !spec.value.log;
     spec.value.room = true;
     plot_set_panel(plot, panel, &spec);
     const struct chance_balance chance = chance_balance_of(flat->images, flat->top_k, flat->experts);
@@ -156,7 +157,7 @@ moe_status draw_b_flat_hierarchical(struct report *report, int32_t frame, struct
     char note[768];
     (void)frame;
     moe_try(source_b_shape_of(report, &flat.files[0], &shape, err));
-    source_b_seeds(report, B_MODELS, seeds, sizeof seeds);
+    source_b_seeds(report, B_MODELS, true, seeds, sizeof seeds);
     snprintf(note, sizeof note,
              "At the end of training; mean and 95 %% interval over %s. Dense networks have as many "
              "parameters as the "

@@ -223,7 +223,7 @@ moe_status draw_b_training(struct report *report, int32_t frame, struct plot **o
     char note[640];
     (void)frame;
     moe_try(read_log(report, &log, err));
-    source_b_seeds(report, B_MODELS, seeds, sizeof seeds);
+    source_b_seeds(report, B_MODELS, true, seeds, sizeof seeds);
     snprintf(
         note, sizeof note,
         "Training: means of the batches since the evaluation before; where a run has many, of neighbouring "

@@ -86,6 +86,8 @@ out:
     return status;
 }
 
+#define GATES_ASIDE 0.22 /* from the middle of a bar, where the published list has its marks */
+
 static struct plot_pen gate_pen(void) {
     return (struct plot_pen){
         .colour = STYLE_INK, .width = 0.0, .marker = MARKER_CIRCLE, .marker_size = 5.5, .opacity = 0.9};
@@ -101,7 +103,7 @@ static moe_status add_gates(struct report *report, struct plot *plot, int32_t pa
     const int32_t experts = group->files[0].info.axes.experts;
     moe_try(source_ranked_usage(report, group, SHARE_OF_MASS, B_OF_EXPERTS, experts, shares, err));
     for (int32_t i = 0; i < experts; i++) {
-        position[i] = i;
+        position[i] = i + GATES_ASIDE;
         value[i] = shares[i].value;
     }
     plot_add_series(
@@ -120,7 +122,7 @@ moe_status draw_b_usage(struct report *report, int32_t frame, struct plot **out_
     char seeds[32];
     char note[640];
     (void)frame;
-    source_b_seeds(report, B_ROUTED, seeds, sizeof seeds);
+    source_b_seeds(report, B_ROUTED, false, seeds, sizeof seeds);
     snprintf(
         note, sizeof note,
         "Bars: share of the assignments of the test images after the last epoch, experts of each run "
@@ -295,7 +297,7 @@ moe_status draw_b_usage_evolution(struct report *report, int32_t frame, struct p
     char label[32];
     char seeds[32];
     (void)frame;
-    source_b_seeds(report, B_ROUTED, seeds, sizeof seeds);
+    source_b_seeds(report, B_ROUTED, false, seeds, sizeof seeds);
     const int32_t experts = flat.files[0].info.axes.experts;
     snprintf(
         note, sizeof note,

@@ -103,12 +103,15 @@ out:
     return status;
 }
 
-void source_b_seeds(const struct report *report, int32_t count, char *out, size_t size) {
-    struct run_group groups[B_MODELS * B_PROTOCOLS];
+void source_b_seeds(const struct report *report, int32_t count, bool longer, char *out, size_t size) {
+    struct run_group groups[B_MODELS * B_PROTOCOLS + 2];
+    int32_t n = 0;
     for (int32_t i = 0; i < count * B_PROTOCOLS; i++)
-        groups[i] = source_b_group(report, (enum source_b_experiment)(i / B_PROTOCOLS),
-                                   (enum source_b_protocol)(i % B_PROTOCOLS));
-    source_seeds(groups, count * B_PROTOCOLS, out, size);
+        groups[n++] = source_b_group(report, (enum source_b_experiment)(i / B_PROTOCOLS),
+                                     (enum source_b_protocol)(i % B_PROTOCOLS));
+    for (int32_t i = 0; longer && i < 2; i++)
+        groups[n++] = source_b_group(report, (enum source_b_experiment)(B_FLAT_10EP + i), B_AS_PUBLISHED);
+    source_seeds(groups, n, out, size);
 }
 
 /* The last value of a series by step in percent, or the median of all in milliseconds. */

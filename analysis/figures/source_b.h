@@ -65,8 +65,9 @@ moe_status source_b_pen(enum source_b_experiment experiment, struct plot_pen *ou
 /* Legend entries of the main experiments [0, count). */
 moe_status source_b_legend(struct plot *plot, int32_t count, enum plot_geom geom, moe_err *err);
 
-/* "5 seeds", of the main experiments [0, count) under both protocols. */
-void source_b_seeds(const struct report *report, int32_t count, char *out, size_t size);
+/* "5 seeds", of the main experiments [0, count) under both protocols; longer: and of ten epochs as published.
+ */
+void source_b_seeds(const struct report *report, int32_t count, bool longer, char *out, size_t size);
 
 /* Rows of the layer axis (src/nn/hierarchy.h has the same numbers). */
 enum source_b_level { B_OF_EXPERTS = 0, B_OF_GROUPS = 1 };

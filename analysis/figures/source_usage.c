@@ -5,6 +5,8 @@
 #include "analysis/figures/source_common.h"
 #include "analysis/style.h"
 
+#define EDGED 16 /* more experts would be edges only */
+
 void source_name_numbers(struct source_numbers *names, int32_t count, int32_t first) {
     for (int32_t i = 0; i < count && i < SOURCE_MAX_EXPERTS; i++) {
         snprintf(names->text[i], sizeof names->text[i], "%d", (int)(first + i));
@@ -138,7 +140,8 @@ moe_status source_stack(struct plot *plot, int32_t panel, const struct load_cour
                                               .n = course->n,
                                               .position = course->step,
                                               .value = total,
-                                              .pen = {.colour = style_expert(top, course->experts)}});
+                                              .pen = {.colour = style_expert(top, course->experts),
+                                                      .width = course->experts <= EDGED ? 0.5 : 0.0}});
     }
 out:
     free(total);

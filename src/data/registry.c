@@ -52,9 +52,8 @@ static const struct data_file cifar10_archive = {
     .bytes = 170052171,
 };
 
-#define CIFAR10_IN(member_file)                                                                              \
-    .archive = &cifar10_archive, .member = "cifar-10-batches-bin/" member_file
-#define CIFAR10(file) .name = "cifar10/" file, CIFAR10_IN(file)
+#define CIFAR10_IN(member_file) .archive = &cifar10_archive, .member = "cifar-10-batches-bin/" member_file
+#define CIFAR10(file)           .name = "cifar10/" file, CIFAR10_IN(file)
 
 static const struct data_file cifar10_files[] = {
     {CIFAR10("data_batch_1.bin"),
@@ -69,8 +68,10 @@ static const struct data_file cifar10_files[] = {
      .sha256 = "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add", .bytes = 30730000},
     {CIFAR10("test_batch.bin"), .sha256 = "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
      .bytes = 30730000},
-    {.name = "cifar10/test_batch_first1000.bin", CIFAR10_IN("test_batch.bin"),
-     .sha256 = "8314c96d7cd65618193bab23acdd5d4c4af15bf6dd00a1781d55beedf3be1ef5", .bytes = 3073000,
+    {.name = "cifar10/test_batch_first1000.bin",
+     CIFAR10_IN("test_batch.bin"),
+     .sha256 = "8314c96d7cd65618193bab23acdd5d4c4af15bf6dd00a1781d55beedf3be1ef5",
+     .bytes = 3073000,
      .prefix = true},
     {CIFAR10("batches.meta.txt")},
 };

@@ -241,6 +241,22 @@ out:
     return status;
 }
 
+moe_status run_reader_last_step(struct run_reader *r, int64_t *out_step, moe_err *err) {
+    static const char *const names[] = {"/train/step", "/eval/step"};
+    moe_status status = MOE_OK;
+    *out_step = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        double *steps = NULL;
+        int64_t dims[4];
+        int32_t rank = 0;
+        moe_try(run_reader_array(r, names[i], &steps, dims, &rank, err));
+        if (dims[0] > 0 && (int64_t)steps[dims[0] - 1] > *out_step) *out_step = (int64_t)steps[dims[0] - 1];
+        free(steps);
+    }
+out:
+    return status;
+}
+
 moe_status run_reader_digest(struct run_reader *r, char digest_hex[65], moe_err *err) {
     return run_table_digest(&r->snapshot->table, digest_hex, err);
 }

@@ -56,6 +56,10 @@ const char *run_reader_dataset(const struct run_reader *r, int32_t index, char p
 moe_status run_reader_array(struct run_reader *r, const char *name, double **out_values, int64_t dims[4],
                             int32_t *out_rank, moe_err *err);
 
+/* The last step there is, of the record or of an evaluation: with train.record_steps not every step has a row
+ * in /train, and the last evaluation may come after the last of them. 0 before the first. */
+moe_status run_reader_last_step(struct run_reader *reader, int64_t *out_step, moe_err *err);
+
 /* Recomputes the content digest (config, metrics, routing; not /timing, /provenance) from the data: 64 hex
  * digits. */
 moe_status run_reader_digest(struct run_reader *r, char digest_hex[65], moe_err *err);
