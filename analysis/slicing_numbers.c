@@ -9,7 +9,8 @@
 #include "analysis/domain_losses.h"
 #include "analysis/slicing.h"
 
-#define LAST_STEPS 50
+#define LAST_STEPS 50  /* that a mean at the end is over, */
+#define LAST_SHARE 0.1 /* or of a long run so much of its steps */
 
 const char *const slicing_number_labels[SLICING_NUMBERS] = {
     "validation loss (nats per token)", "accuracy", "training loss (nats per token)",
@@ -43,7 +44,8 @@ static moe_status late_mean(const struct slicing_grid *grid, const struct slicin
     const int64_t width = rank > 1 ? dims[1] : 1, rows = dims[0];
     moe_check(rows > 0 && width > 0 && step_dims[0] == rows, err, MOE_ENOTFOUND, "%s: %s has no rows",
               run->file->path, path);
-    while (steps[first] <= steps[rows - 1] - LAST_STEPS)
+    const double last = fmax(LAST_STEPS, LAST_SHARE * steps[rows - 1]);
+    while (steps[first] <= steps[rows - 1] - last)
         first++;
     *out = stats_mean(values + first * width, (int32_t)((rows - first) * width));
 out:

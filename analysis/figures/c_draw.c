@@ -25,6 +25,7 @@ struct drawing {
     int32_t num_rows, num_columns;
     struct c_list columns; /* values, if there is a column axis */
     struct sheet_of_chart sheets[MAX_CHARTS];
+    int32_t drawn[C_ROWS]; /* the column drawn last in a row; -1 = none */
     struct plot *plot;
 };
 
@@ -141,7 +142,8 @@ static void set_panel(struct drawing *d, int32_t row, int32_t column) {
     spec.position.label = slicing_axis_titles[s->chart.x];
     spec.position.names = s->names.names;
     spec.position.num_names = s->x.n;
-    const struct c_chart *left = column == 0 ? NULL : has_column_axis(f) ? &s->chart : &f->charts[column - 1];
+    const int32_t before = d->drawn[row];
+    const struct c_chart *left = before < 0 ? NULL : has_column_axis(f) ? &s->chart : &f->charts[before];
     const bool again =
         left != NULL && left->number == s->chart.number && left->minus_dense == s->chart.minus_dense;
     spec.value.label = again                  ? NULL
@@ -149,6 +151,10 @@ static void set_panel(struct drawing *d, int32_t row, int32_t column) {
                                               : slicing_number_labels[s->chart.number];
     spec.value.room = true;
     plot_set_panel(d->plot, row * d->num_columns + column, &spec);
+    /* settings compare by height; losses after more tokens lie elsewhere */
+    if (before >= 0 && has_column_axis(f) && f->column != AXIS_TOKENS)
+        plot_link(d->plot, row * d->num_columns + before, row * d->num_columns + column);
+    d->drawn[row] = column;
 }
 
 static moe_status draw_line(struct drawing *d, int32_t panel, const struct sheet_of_chart *s,
@@ -243,6 +249,7 @@ moe_status c_draw(struct report *report, const struct c_figure *figure, struct p
     for (int32_t row = 0; row < d->num_rows; row++) {
         c_row_title(&d->rows[row], heading, sizeof heading);
         plot_head_row(d->plot, row, heading);
+        d->drawn[row] = -1;
         for (int32_t column = 0; column < d->num_columns; column++)
             moe_try(draw_panel(d, row, column, err));
     }

@@ -123,13 +123,15 @@ FIGURE_OF(balance, balance, COUNT(balance), "Loss under four settings of load ba
           C_NONE,
           "\xce\xb1: weight of the balance loss; \xce\xb3: step of the bias on the selection, 0 = none.")
 FIGURE_OF(train_ce, train_ce, COUNT(train_ce), "Training loss under four settings of load balancing",
-          AXIS_ALPHA, AXIS_GAMMA, "Mean of the last fifty steps.")
+          AXIS_ALPHA, AXIS_GAMMA, "Mean of the last fifty steps, of long runs of the last tenth.")
 FIGURE_OF(lb_loss, lb_loss, COUNT(lb_loss), "Balance loss under four settings of load balancing", AXIS_ALPHA,
           AXIS_GAMMA,
-          "Without its weight, so that 1 is an even load; mean of the layers and of the last fifty steps.")
+          "Without its weight, so that 1 is an even load; mean of the layers and of the last fifty steps, of "
+          "long runs of the last tenth.")
 FIGURE_OF(imbalance, imbalance, COUNT(imbalance), "Load of the busiest expert under four settings",
           AXIS_ALPHA, AXIS_GAMMA,
-          "Largest over mean load of a training batch; mean of the layers and of the last fifty steps.")
+          "Largest over mean load of a training batch; mean of the layers and of the last fifty steps, of "
+          "long runs of the last tenth.")
 FIGURE_OF(small_scales, c_patterns, C_PATTERNS, "The smallest scales against the dense model", C_NONE, C_NONE,
           "Validation loss less that of the dense model with as many active parameters, seed by seed.")
 FIGURE_OF(more_data, more_data, COUNT(more_data), "The smallest scales with more data", AXIS_TOKENS, C_NONE,

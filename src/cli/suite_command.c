@@ -152,6 +152,23 @@ out:
     return status;
 }
 
+/* The unit in which the largest run has a number before the point. */
+struct flops_unit {
+    double scale;
+    const char *name;
+};
+
+static struct flops_unit flops_unit_of(const struct plan *plan) {
+    static const struct flops_unit units[] = {{1e15, "PFLOP"}, {1e12, "TFLOP"}, {1e9, "GFLOP"}};
+    double most = 0;
+    size_t u = 0;
+    for (int32_t i = 0; i < plan->count; i++)
+        if (plan->runs[i].flops > most) most = plan->runs[i].flops;
+    while (u + 1 < sizeof units / sizeof units[0] && most < 10 * units[u].scale)
+        u++;
+    return units[u];
+}
+
 /* Hours at a stated speed are a guess; the FLOPs are not. */
 moe_status suite_command_print_plan(const struct suite_command *command, const struct plan *plan,
                                     moe_err *err) {
@@ -160,7 +177,8 @@ moe_status suite_command_print_plan(const struct suite_command *command, const s
     int64_t memory = 0;
     int32_t unknown = 0;
     char name[2 * EXPERIMENT_NAME_MAX];
-    printf("%-*s %-9s %11s %11s %9s %9s %8s\n", columns, "run", "state", "parameters", "active", "PFLOP",
+    const struct flops_unit unit = flops_unit_of(plan);
+    printf("%-*s %-9s %11s %11s %9s %9s %8s\n", columns, "run", "state", "parameters", "active", unit.name,
            "memory", "hours*");
     for (int32_t i = 0; i < plan->count; i++) {
         const struct planned_run *r = &plan->runs[i];
@@ -168,7 +186,7 @@ moe_status suite_command_print_plan(const struct suite_command *command, const s
         run_name(r, name, sizeof name);
         printf("%-*s %-9s %11lld %11lld", columns, name, state_name(r), (long long)r->counts.total,
                (long long)r->counts.active);
-        print_cell(9, r->flops * 1e-15, r->tokens > 0);
+        print_cell(9, r->flops / unit.scale, r->tokens > 0);
         printf(" %5lld MiB", (long long)(r->memory >> 20));
         print_cell(8, h, r->tokens > 0);
         printf("\n");
@@ -181,7 +199,8 @@ moe_status suite_command_print_plan(const struct suite_command *command, const s
     printf("\n%d runs; what is missing: %.2f core hours", plan->count, hours);
     if (unknown > 0) printf(" and %d runs over all of a text (?), whose length is not known before", unknown);
     printf("\n* of one core at %g GFLOP/s, all epochs, no early stop\n", plan->speed.gflops);
-    printf("in all %.3f PFLOP; the largest run needs %lld MiB\n", flops * 1e-15, (long long)(memory >> 20));
+    printf("in all %.3f %s; the largest run needs %lld MiB\n", flops / unit.scale, unit.name,
+           (long long)(memory >> 20));
     print_shard(command, plan);
     return print_damage(plan, err);
 }
