@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "analysis/figures/source_b.h"
+#include "analysis/plot_axis.h"
 #include "analysis/style.h"
 
 /* Panels of usage: rows are protocols, columns the models with experts. */
@@ -394,7 +395,7 @@ moe_status draw_b_usage_gif(struct report *report, int32_t frame, struct plot **
     struct frames frames;
     int32_t records = 0;
     double largest = 0.0;
-    char title[96];
+    char from[32], to[32], title[96];
     char note[320];
     const struct run_group flat = source_b_group(report, B_FLAT, B_CORRECTED);
     moe_try(records_of_longest(report, &records, err));
@@ -404,10 +405,13 @@ moe_status draw_b_usage_gif(struct report *report, int32_t frame, struct plot **
         for (int64_t c = 0; c < (int64_t)courses[i].n * courses[i].experts; c++)
             largest = fmax(largest, 100.0 * courses[i].shares[c]);
     }
-    snprintf(title, sizeof title, "Expert usage up to step %lld",
-             (long long)((int64_t)frames.ends[frame] * courses[0].interval));
+    const int64_t begin = frame > 0 ? (int64_t)frames.ends[frame - 1] * courses[0].interval : 0;
+    const int64_t end = (int64_t)frames.ends[frame] * courses[0].interval;
+    axis_format(from, sizeof from, (double)(begin + 1), 0);
+    axis_format(to, sizeof to, (double)end, 0);
+    snprintf(title, sizeof title, "Expert usage, steps %s to %s", from, to);
     snprintf(note, sizeof note,
-             "Runs of seed %llu; training batches since the frame before. Pale: the run has ended, its last "
+             "Runs of seed %llu; training batches of these steps. Pale: the run has ended, its last "
              "state. "
              "GShard drops second choices by chance.",
              (unsigned long long)flat.files[0].info.seed);
