@@ -22,9 +22,8 @@
     extern __shared__ __align__(16) unsigned char cuda_shared_bytes[];                                       \
     T *name = reinterpret_cast<T *>(cuda_shared_bytes)
 
-/* The GPU's clock, which a kernel of a recorded graph can read where it stands; times of events within a graph
- * would want a wait each. It ticks in steps of the
- * GPU's own choice. */
+/* The GPU's clock, which a kernel of a recorded graph can read where it stands; times of events within a
+ * graph would want a wait each. It ticks in steps of the GPU's own choice. */
 static __device__ inline long long cuda_nanoseconds(void) {
     long long now;
     asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));

@@ -10,10 +10,10 @@
 #include "core/status.h"
 
 struct data_file {
-    const char *name;                /* relative to the data folder */
-    const char *url;                 /* NULL = it comes out of an archive */
-    const char *sha256, *md5;        /* lower-case hexadecimal; NULL = not known */
-    int64_t bytes;                   /* 0 = not stated */
+    const char *name;         /* relative to the data folder */
+    const char *url;          /* NULL = it comes out of an archive */
+    const char *sha256, *md5; /* lower-case hexadecimal; NULL = not known */
+    int64_t bytes;            /* 0 = not stated */
     bool prefix; /* only the first `bytes` bytes of what stands at the address or in the archive */
     const struct data_file *archive; /* a .tar.gz that has it; NULL = it stands at its own address */
     const char *member;              /* its name in there */
