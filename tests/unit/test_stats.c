@@ -152,7 +152,8 @@ static void test_bootstrap(void **state) {
     assert_int_equal(stats_bootstrap(x, N, stats_statistic_mean, NULL, 2000, 5, 0.95, &first, NULL), MOE_OK);
     assert_int_equal(stats_bootstrap(x, N, stats_statistic_mean, NULL, 2000, 5, 0.95, &again, NULL), MOE_OK);
     assert_int_equal(stats_bootstrap(x, N, stats_statistic_mean, NULL, 2000, 6, 0.95, &other, NULL), MOE_OK);
-    assert_memory_equal(&first, &again, sizeof first);
+    assert_true(first.value == again.value && first.sd == again.sd && first.n == again.n);
+    assert_true(first.low == again.low && first.high == again.high);
     assert_true(first.low != other.low);
     const double theory = stats_sd(x, N) * sqrt((N - 1.0) / N) / sqrt(N);
     near(first.sd, theory, 0.06);
