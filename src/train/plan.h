@@ -54,7 +54,7 @@ struct plan {
 moe_status plan_make(const struct plan_request *request, struct plan *out_plan, moe_err *err);
 
 /* Looks at a run's file again: sets state, or damage. Only its owner knows whether a damaged file can be
- * restored: it is noted and left. Errors: MOE_EIO if it cannot be looked at, MOE_ENOMEM. */
+ * restored: it is noted and left, as is one that cannot be read. Errors: MOE_ENOMEM. */
 moe_status plan_look(struct planned_run *run, moe_err *err);
 void plan_free(struct plan *plan);
 

@@ -31,16 +31,20 @@ static void serve_archive(struct fixture *f, const char *member, const void *byt
     free(path);
 }
 
+/* Serves an archive that has folder/inner, which is where the fixture's file is to come from. */
+static struct data_file archive_of(struct fixture *f, const char *content, size_t size) {
+    serve_archive(f, "folder/inner", content, size);
+    f->file.url = NULL;
+    return (struct data_file){.name = "set/a.tar.gz", .url = "http://x/", .sha256 = f->sha256, .bytes = BODY};
+}
+
 static void a_file_comes_out_of_an_archive(void **state) {
     struct fixture *f = *state;
     static const char content[] = "what the archive has";
     char sha256[HASH_SHA256_HEX];
-    const struct data_file archive = {
-        .name = "set/a.tar.gz", .url = "http://x/", .sha256 = f->sha256, .bytes = BODY};
-    serve_archive(f, "folder/inner", content, sizeof content);
+    const struct data_file archive = archive_of(f, content, sizeof content);
     assert_int_equal(hash_sha256(content, sizeof content, sha256, NULL), MOE_OK);
     f->file.archive = &archive;
-    f->file.url = NULL;
     f->file.sha256 = sha256;
     f->file.bytes = 0;
     f->file.member = "folder/other";
@@ -64,12 +68,9 @@ static void the_beginning_of_a_file_comes_out_of_an_archive(void **state) {
     struct fixture *f = *state;
     static const char content[] = "what the archive has";
     char sha256[HASH_SHA256_HEX];
-    const struct data_file archive = {
-        .name = "set/a.tar.gz", .url = "http://x/", .sha256 = f->sha256, .bytes = BODY};
-    serve_archive(f, "folder/inner", content, sizeof content);
+    const struct data_file archive = archive_of(f, content, sizeof content);
     assert_int_equal(hash_sha256(content, 8, sha256, NULL), MOE_OK);
     f->file.archive = &archive;
-    f->file.url = NULL;
     f->file.sha256 = sha256;
     f->file.bytes = 8;
     f->file.prefix = true;
