@@ -104,23 +104,17 @@ static void show_counts(const json_t *counts, const char *unit) {
     }
 }
 
-static const struct table_column epoch_columns[] = {
-    {"epoch", CELL_NUMBER, 0},         {"train CE", CELL_NUMBER, 4}, {"validation loss", CELL_NUMBER, 4},
-    {"validation CE", CELL_NUMBER, 4}, {"accuracy", CELL_NUMBER, 4}, {"tokens/s", CELL_NUMBER, 0},
-};
-
-static const struct table_column image_epoch_columns[] = {
-    {"epoch", CELL_NUMBER, 0},         {"train CE", CELL_NUMBER, 4}, {"validation loss", CELL_NUMBER, 4},
-    {"validation CE", CELL_NUMBER, 4}, {"accuracy", CELL_NUMBER, 4}, {"images/s", CELL_NUMBER, 0},
-};
-
 /* Epoch by epoch; an epoch without its value (an evaluation still to come) has a dash. */
 static moe_status show_epochs(struct run_list *list, const struct run_file *file, bool images, moe_err *err) {
     static const char *const names[] = {"train_ce", "eval_loss", "eval_ce", "eval_accuracy",
                                         "tokens_per_second"};
+    const struct table_column columns[] = {
+        {"epoch", CELL_NUMBER, 0},           {"train CE", CELL_NUMBER, 4},
+        {"validation loss", CELL_NUMBER, 4}, {"validation CE", CELL_NUMBER, 4},
+        {"accuracy", CELL_NUMBER, 4},        {images ? "images/s" : "tokens/s", CELL_NUMBER, 0},
+    };
     moe_status status = MOE_OK;
-    struct sheet sheet = {.columns = images ? image_epoch_columns : epoch_columns,
-                          .num_columns = sizeof epoch_columns / sizeof epoch_columns[0]};
+    struct sheet sheet = {.columns = columns, .num_columns = sizeof columns / sizeof columns[0]};
     struct series series[5] = {{0}};
     char *text = NULL;
     for (int k = 0; k < 5; k++)
