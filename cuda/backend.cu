@@ -15,6 +15,7 @@ static constexpr struct backend make_table(const char *name, size_t act_size) {
         .act_size = act_size,
         .host_memory = false,
         .max_head_dim = 128,
+        .grouped_source = true,
         .alloc = cuda_alloc,
         .release = cuda_release,
         .alloc_host = cuda_alloc_host,

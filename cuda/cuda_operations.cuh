@@ -25,12 +25,13 @@ void cuda_linear_backward(struct device *dev, act_t *dx, float *dw, float *dbias
                           const act_t *x, const act_t *w, int64_t rows, int32_t in, int32_t out,
                           bool accumulate_dx);
 size_t cuda_linear_scratch(const struct device_options *options);
-void cuda_grouped_linear_forward(struct device *dev, act_t *y, const act_t *x, const act_t *w,
-                                 const act_t *bias, const int32_t *offsets, int32_t experts, int64_t max_rows,
-                                 int32_t in, int32_t out);
+void cuda_grouped_linear_forward(struct device *dev, act_t *y, const act_t *x, const int32_t *source,
+                                 const act_t *w, const act_t *bias, const int32_t *offsets, int32_t experts,
+                                 int64_t max_rows, int32_t in, int32_t out);
 void cuda_grouped_linear_backward(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,
-                                  const act_t *x, const act_t *w, const int32_t *offsets, int32_t experts,
-                                  int64_t max_rows, int32_t in, int32_t out);
+                                  const act_t *x, const int32_t *source, const act_t *w,
+                                  const int32_t *offsets, int32_t experts, int64_t max_rows, int32_t in,
+                                  int32_t out);
 void cuda_embedding_forward(struct device *dev, act_t *y, const int32_t *tokens, const act_t *table,
                             const act_t *positions, int64_t rows, int64_t seq, int32_t hidden);
 void cuda_embedding_backward(struct device *dev, float *dtable, float *dpositions, const act_t *dy,

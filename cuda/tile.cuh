@@ -62,6 +62,27 @@ template <bool TRANSPOSED> static __device__ inline void tile_load_4(uint32_t v[
                      : "memory");
 }
 
+/* Starts to copy 16 bytes into shared memory, 16-byte aligned both: `bytes` of x, zeros behind them. (PTX:
+ * cp.async) */
+static __device__ inline void tile_copy_16(void *shared, const void *x, int bytes) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :
+                 : "r"(static_cast<unsigned>(__cvta_generic_to_shared(shared))),
+                   "l"(__cvta_generic_to_global(x)), "r"(bytes)
+                 : "memory");
+}
+
+/* The copies that this thread has started since the last call are a batch. */
+static __device__ inline void tile_copies_given(void) {
+    asm volatile("cp.async.commit_group;" : : : "memory");
+}
+
+/* All of this thread's batches but the last LEFT have arrived; of other threads' only a barrier after this
+ * says so. */
+template <int LEFT> static __device__ inline void tile_copies_wait(void) {
+    asm volatile("cp.async.wait_group %0;" : : "n"(LEFT) : "memory");
+}
+
 static __device__ inline void tile_multiply(struct tile_c &c, const struct tile_a<bf16> &a,
                                             const struct tile_b<bf16> &b) {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
@@ -224,6 +245,22 @@ static __device__ inline struct tile_chunk<T> tile_read(const T *x, int64_t left
             act_store(chunk.v, i, 0.0f);
     }
     return chunk;
+}
+
+/* Elements [0, left) of a chunk at x, the others 0, to shared memory by the time that the batch has arrived
+ * and a barrier is passed. */
+template <typename T>
+static __device__ inline void tile_copy(T *shared, const T *x, int64_t left, bool aligned) {
+    constexpr int WORD = 16 / sizeof(T);
+    if (!aligned) {
+        *reinterpret_cast<struct tile_chunk<T> *>(shared) = tile_read(x, left, false);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < TILE_CHUNK; i += WORD) {
+        const int64_t some = left - i < 0 ? 0 : left - i < WORD ? left - i : WORD;
+        tile_copy_16(shared + i, some > 0 ? x + i : x, static_cast<int>(some * sizeof(T)));
+    }
 }
 
 /* A block copies rows [0, rows) of `wide` elements, `stride` apart, to shared memory of HEIGHT rows of WIDTH

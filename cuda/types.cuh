@@ -26,6 +26,34 @@ template <typename T> static __device__ inline void act_put(T *x, int64_t i, flo
     act_store(x, i, accumulate ? act_load(x, i) + value : value);
 }
 
+/* Two neighbouring elements, which one instruction moves where every pair of a row is aligned. */
+template <typename T> struct alignas(2 * sizeof(T)) act_pair { T v[2]; };
+
+/* True if that is so for rows of `stride` elements from x on. */
+template <typename T> static inline bool act_paired(const T *x, int64_t stride) {
+    return reinterpret_cast<uintptr_t>(x) % sizeof(struct act_pair<T>) == 0 && stride % 2 == 0;
+}
+
+/* x [0 .. count - 1], count 1 or 2, zero behind */
+static __device__ inline float2 act_load_pair(const float *x, int count, bool paired) {
+    if (paired) return *reinterpret_cast<const float2 *>(x);
+    return {x[0], count > 1 ? x[1] : 0.0f};
+}
+
+/* x [0 .. count - 1] = value, count 1 or 2 */
+template <typename T>
+static __device__ inline void act_store_pair(T *x, float2 value, int count, bool paired) {
+    if (paired) {
+        struct act_pair<T> pair;
+        act_store(pair.v, 0, value.x);
+        act_store(pair.v, 1, value.y);
+        *reinterpret_cast<struct act_pair<T> *>(x) = pair;
+        return;
+    }
+    act_store(x, 0, value.x);
+    if (count > 1) act_store(x, 1, value.y);
+}
+
 /* Four random words: block `index` of a key, equal to rng_block_at() of core/rng.h (Philox4x32-10, Salmon et
  * al. 2011). */
 struct philox_block {

@@ -189,6 +189,7 @@ struct backend {
     size_t act_size;      /* bytes of one act_t element */
     bool host_memory;     /* device pointers may be read by the host after synchronize() */
     int32_t max_head_dim; /* widest head of attention; 0 = any */
+    bool grouped_source;  /* grouped_linear_* take rows of x where they stand */
 
     /* ---- memory and order
      * ------------------------------------------------------------------------------------ */
@@ -233,13 +234,16 @@ struct backend {
     /* ---- grouped linear: rows offsets[e] .. offsets[e+1] use expert e
      * ------------------------------------------- */
     /* offsets [E+1] ascending, offsets[0] = 0, offsets[E] <= max_rows (shape of x and y); rows past
-     * offsets[E] are not touched. w [E, out, in], bias [E, out] or NULL. An empty group costs nothing. */
-    void (*grouped_linear_forward)(struct device *dev, act_t *y, const act_t *x, const act_t *w,
-                                   const act_t *bias, const int32_t *offsets, int32_t experts,
+     * offsets[E] are not touched. w [E, out, in], bias [E, out] or NULL. An empty group costs nothing. Row i
+     * of x is x[source[i]], source as route() makes it; NULL: x[i]. Backends without grouped_source want
+     * NULL, and rows that gather() has moved. dx is in expert order in any case. */
+    void (*grouped_linear_forward)(struct device *dev, act_t *y, const act_t *x, const int32_t *source,
+                                   const act_t *w, const act_t *bias, const int32_t *offsets, int32_t experts,
                                    int64_t max_rows, int32_t in, int32_t out);
     void (*grouped_linear_backward)(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,
-                                    const act_t *x, const act_t *w, const int32_t *offsets, int32_t experts,
-                                    int64_t max_rows, int32_t in, int32_t out);
+                                    const act_t *x, const int32_t *source, const act_t *w,
+                                    const int32_t *offsets, int32_t experts, int64_t max_rows, int32_t in,
+                                    int32_t out);
 
     /* ---- embedding: y[r] = table[tokens[r]] + positions[r % T]
      * -------------------------------------------------- */

@@ -49,7 +49,12 @@ void classifier_plan(struct classifier *c, struct nn_memory *memory) {
 static moe_status plan_memory(struct classifier *c, moe_err *err) {
     moe_status status = MOE_OK;
     const struct backend *be = c->dev->ops;
-    struct nn_memory memory = {.kept = arena_measure(), .scratch = arena_measure(), .act_size = be->act_size};
+    struct nn_memory memory = {
+        .kept = arena_measure(),
+        .scratch = arena_measure(),
+        .act_size = be->act_size,
+        .grouped_source = be->grouped_source,
+    };
     classifier_plan(c, &memory);
     const size_t kept = memory.kept.peak, scratch = memory.scratch.peak;
     moe_try(be->alloc(c->dev, kept, &c->kept_block, err));
@@ -246,7 +251,7 @@ static void backward(struct classifier *c, const struct nn_pass *pass) {
         return;
     }
     const struct mixture *experts = &c->parts.experts;
-    mixture_backward(experts, pass, c->d_mixed, chooser(c)->choice);
+    mixture_backward(experts, pass, c->d_mixed, c->images, chooser(c)->choice);
     if (classifier_is_hierarchical(&c->config))
         hierarchy_backward(&c->parts.hierarchy, pass, noise_of(c, pass), c->images, experts->d_choice);
     else

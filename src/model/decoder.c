@@ -37,7 +37,12 @@ void decoder_plan(struct decoder *d, struct nn_memory *memory) {
 static moe_status plan_memory(struct decoder *d, moe_err *err) {
     moe_status status = MOE_OK;
     const struct backend *be = d->dev->ops;
-    struct nn_memory memory = {.kept = arena_measure(), .scratch = arena_measure(), .act_size = be->act_size};
+    struct nn_memory memory = {
+        .kept = arena_measure(),
+        .scratch = arena_measure(),
+        .act_size = be->act_size,
+        .grouped_source = be->grouped_source,
+    };
     decoder_plan(d, &memory);
     const size_t kept = memory.kept.peak, scratch = memory.scratch.peak;
     moe_try(be->alloc(d->dev, kept, &d->kept_block, err));

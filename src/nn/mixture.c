@@ -94,7 +94,7 @@ void mixture_plan(struct mixture *m, struct nn_memory *memory, struct nn_limits 
     m->position = arena_array(&memory->kept, int32_t, rows * m->set.slots);
     m->source = arena_array(&memory->kept, int32_t, rows * m->set.slots);
     m->dropped = arena_array(&memory->kept, int32_t, m->set.experts);
-    m->x_sorted = nn_kept(memory, used * m->set.input);
+    m->x_sorted = memory->grouped_source ? NULL : nn_kept(memory, used * m->set.input);
     m->pre = nn_kept(memory, used * m->set.hidden);
     m->mid = nn_kept(memory, used * m->set.hidden);
     m->y_sorted = nn_kept(memory, used * m->set.classes);
@@ -110,36 +110,40 @@ void mixture_forward(const struct mixture *m, const struct nn_pass *pass, act_t 
     const struct backend *be = pass->dev->ops;
     const int32_t experts = m->set.experts, hidden = m->set.hidden, classes = m->set.classes;
     const int64_t used = pass->rows * m->set.used;
+    const struct nn_rows rows = nn_rows_of(m->x_sorted, x, m->source);
     const struct route_shape route = {.rows = pass->rows, .experts = experts, .top_k = m->set.slots};
     be->route(pass->dev, m->offsets, m->position, m->source, m->dropped, index, choice, NULL, &route);
-    be->gather(pass->dev, m->x_sorted, x, m->source, m->offsets, experts, used, m->set.input);
-    be->grouped_linear_forward(pass->dev, m->pre, m->x_sorted, params_weight(pass->params, m->fc1_weight),
-                               params_weight(pass->params, m->fc1_bias), m->offsets, experts, used,
-                               m->set.input, hidden);
+    if (m->x_sorted != NULL)
+        be->gather(pass->dev, m->x_sorted, x, m->source, m->offsets, experts, used, m->set.input);
+    be->grouped_linear_forward(
+        pass->dev, m->pre, rows.x, rows.source, params_weight(pass->params, m->fc1_weight),
+        params_weight(pass->params, m->fc1_bias), m->offsets, experts, used, m->set.input, hidden);
     be->activation_forward(pass->dev, ACTIVATION_RELU, m->mid, m->pre, used, hidden, nn_dropout(pass, 0, 0));
-    be->grouped_linear_forward(pass->dev, m->y_sorted, m->mid, params_weight(pass->params, m->fc2_weight),
-                               params_weight(pass->params, m->fc2_bias), m->offsets, experts, used, hidden,
-                               classes);
+    be->grouped_linear_forward(
+        pass->dev, m->y_sorted, m->mid, NULL, params_weight(pass->params, m->fc2_weight),
+        params_weight(pass->params, m->fc2_bias), m->offsets, experts, used, hidden, classes);
     be->softmax_forward(pass->dev, m->y_sorted, m->y_sorted, used, classes);
     be->combine(pass->dev, y, m->y_sorted, choice, m->position, pass->rows, m->set.slots, classes, false);
 }
 
-void mixture_backward(const struct mixture *m, const struct nn_pass *pass, const act_t *dy,
+void mixture_backward(const struct mixture *m, const struct nn_pass *pass, const act_t *dy, const act_t *x,
                       const float *choice) {
     const struct backend *be = pass->dev->ops;
     const struct params *params = pass->params;
     const int32_t experts = m->set.experts, hidden = m->set.hidden, classes = m->set.classes;
     const int64_t used = pass->rows * m->set.used;
+    const struct nn_rows rows = nn_rows_of(m->x_sorted, x, m->source);
     be->combine_backward(pass->dev, m->d_sorted, m->d_choice, dy, m->y_sorted, choice, m->position,
                          pass->rows, m->set.slots, classes);
     be->softmax_backward(pass->dev, m->d_sorted, m->d_sorted, m->y_sorted, used, classes);
     be->grouped_linear_backward(pass->dev, m->d_mid, params_grad(params, m->fc2_weight),
-                                params_grad(params, m->fc2_bias), m->d_sorted, m->mid,
+                                params_grad(params, m->fc2_bias), m->d_sorted, m->mid, NULL,
                                 params_weight(params, m->fc2_weight), m->offsets, experts, used, hidden,
                                 classes);
     be->activation_backward(pass->dev, ACTIVATION_RELU, m->d_mid, m->d_mid, m->pre, used, hidden,
                             nn_dropout(pass, 0, 0));
-    be->grouped_linear_backward(
-        pass->dev, NULL, params_grad(params, m->fc1_weight), params_grad(params, m->fc1_bias), m->d_mid,
-        m->x_sorted, params_weight(params, m->fc1_weight), m->offsets, experts, used, m->set.input, hidden);
+    be->grouped_linear_backward(pass->dev, NULL, params_grad(params, m->fc1_weight),
+                                params_grad(params, m->fc1_bias), m->d_mid, rows.x, rows.source,
+                                params_weight(params, m->fc1_weight), m->offsets, experts, used, m->set.input,
+                                hidden);
 }

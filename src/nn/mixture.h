@@ -33,7 +33,7 @@ struct mixture {
     int32_t *position; /* [rows, slots] */
     int32_t *source;   /* [rows * slots] */
     int32_t *dropped;  /* [E], all 0: there is no capacity */
-    act_t *x_sorted;   /* [S, D] */
+    act_t *x_sorted;   /* [S, D]; NULL: products read rows where they stand */
     act_t *pre, *mid;  /* [S, F] */
     act_t *y_sorted;   /* [S, C] */
     /* scratch */
@@ -51,7 +51,7 @@ void mixture_plan(struct mixture *m, struct nn_memory *memory, struct nn_limits 
 void mixture_forward(const struct mixture *m, const struct nn_pass *pass, act_t *y, const act_t *x,
                      const int32_t *index, const float *choice);
 /* From dy [rows, C] to the parameters and to m->d_choice. The input gets no gradient: it is an image. */
-void mixture_backward(const struct mixture *m, const struct nn_pass *pass, const act_t *dy,
+void mixture_backward(const struct mixture *m, const struct nn_pass *pass, const act_t *dy, const act_t *x,
                       const float *choice);
 
 /* The declarations of one layer out of fan_in under an init; also for a dense network. */

@@ -67,7 +67,7 @@ void moe_plan(struct moe *m, struct nn_memory *memory, struct nn_limits limits) 
     m->offsets = arena_array(&memory->kept, int32_t, m->set.experts + 1);
     m->position = arena_array(&memory->kept, int32_t, slots);
     m->source = arena_array(&memory->kept, int32_t, slots);
-    m->x_sorted = nn_kept(memory, slots * m->set.hidden);
+    m->x_sorted = memory->grouped_source ? NULL : nn_kept(memory, slots * m->set.hidden);
     m->pre = nn_kept(memory, slots * pre_width);
     m->mid = nn_kept(memory, slots * m->set.intermediate);
     m->y_sorted = nn_kept(memory, slots * m->set.hidden);
@@ -145,16 +145,19 @@ void moe_forward(const struct moe *m, const struct nn_pass *pass, const struct r
     const struct backend *be = pass->dev->ops;
     const int32_t top_k = moe_top_k(m, routing), hidden = m->set.hidden, experts = m->set.experts;
     const int64_t slots = pass->rows * top_k;
+    const struct nn_rows rows = nn_rows_of(m->x_sorted, x, m->source);
     choose_experts(m, pass, routing, x);
-    be->gather(pass->dev, m->x_sorted, x, m->source, m->offsets, experts, slots, hidden);
-    be->grouped_linear_forward(pass->dev, m->pre, m->x_sorted, params_weight(pass->params, m->fc1_weight),
+    if (m->x_sorted != NULL)
+        be->gather(pass->dev, m->x_sorted, x, m->source, m->offsets, experts, slots, hidden);
+    be->grouped_linear_forward(pass->dev, m->pre, rows.x, rows.source,
+                               params_weight(pass->params, m->fc1_weight),
                                params_weight(pass->params, m->fc1_bias), m->offsets, experts, slots, hidden,
                                ffn_pre_width(m->set.activation, m->set.intermediate));
     be->activation_forward(pass->dev, m->set.activation, m->mid, m->pre, slots, m->set.intermediate,
                            nn_dropout(pass, m->set.dropout, m->set.site));
-    be->grouped_linear_forward(pass->dev, m->y_sorted, m->mid, params_weight(pass->params, m->fc2_weight),
-                               params_weight(pass->params, m->fc2_bias), m->offsets, experts, slots,
-                               m->set.intermediate, hidden);
+    be->grouped_linear_forward(
+        pass->dev, m->y_sorted, m->mid, NULL, params_weight(pass->params, m->fc2_weight),
+        params_weight(pass->params, m->fc2_bias), m->offsets, experts, slots, m->set.intermediate, hidden);
     be->combine(pass->dev, y, m->y_sorted, m->weight, m->position, pass->rows, top_k, hidden, accumulate_y);
     if (m->set.shared > 0) {
         ffn_forward(&m->shared, pass, m->shared_out, x);
@@ -183,16 +186,17 @@ void moe_backward(const struct moe *m, const struct nn_pass *pass, const struct 
     const int32_t pre_width = ffn_pre_width(m->set.activation, m->set.intermediate);
     const int64_t slots = pass->rows * top_k;
     const struct router_shape shape = router_shape_of(m, pass, routing);
+    const struct nn_rows rows = nn_rows_of(m->x_sorted, x, m->source);
     be->combine_backward(pass->dev, m->d_sorted, m->d_weight, dy, m->y_sorted, m->weight, m->position,
                          pass->rows, top_k, hidden);
     be->grouped_linear_backward(pass->dev, m->d_mid, params_grad(params, m->fc2_weight),
-                                params_grad(params, m->fc2_bias), m->d_sorted, m->mid,
+                                params_grad(params, m->fc2_bias), m->d_sorted, m->mid, NULL,
                                 params_weight(params, m->fc2_weight), m->offsets, experts, slots,
                                 m->set.intermediate, hidden);
     be->activation_backward(pass->dev, m->set.activation, m->d_pre, m->d_mid, m->pre, slots,
                             m->set.intermediate, nn_dropout(pass, m->set.dropout, m->set.site));
     be->grouped_linear_backward(pass->dev, m->d_sorted, params_grad(params, m->fc1_weight),
-                                params_grad(params, m->fc1_bias), m->d_pre, m->x_sorted,
+                                params_grad(params, m->fc1_bias), m->d_pre, rows.x, rows.source,
                                 params_weight(params, m->fc1_weight), m->offsets, experts, slots, hidden,
                                 pre_width);
     be->gather_backward(pass->dev, dx, m->d_sorted, m->position, pass->rows, top_k, hidden, accumulate_dx);

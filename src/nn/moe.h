@@ -43,7 +43,7 @@ struct moe {
     int32_t *offsets;     /* [E + 1] */
     int32_t *position;    /* [rows, K] */
     int32_t *source;      /* [S] */
-    act_t *x_sorted;      /* [S, D] */
+    act_t *x_sorted;      /* [S, D]; NULL: products read rows where they stand */
     act_t *pre, *mid;     /* [S, F or 2F], [S, F] */
     act_t *y_sorted;      /* [S, D] */
     /* scratch */

@@ -43,6 +43,7 @@ struct nn_memory {
     struct arena kept;    /* activations that backward reads */
     struct arena scratch; /* reused from layer to layer through mark and rewind */
     size_t act_size;
+    bool grouped_source; /* of the backend: rows are not moved into expert order */
 };
 
 static inline act_t *nn_kept(struct nn_memory *memory, int64_t elements) {
@@ -51,6 +52,17 @@ static inline act_t *nn_kept(struct nn_memory *memory, int64_t elements) {
 
 static inline act_t *nn_scratch(struct nn_memory *memory, int64_t elements) {
     return arena_take(&memory->scratch, (size_t)elements, memory->act_size);
+}
+
+/* Rows for a grouped product: those that gather() has moved, or, without such memory, all of them where they
+ * stand and the places of those that experts take. */
+struct nn_rows {
+    const act_t *x;
+    const int32_t *source;
+};
+
+static inline struct nn_rows nn_rows_of(const act_t *x_sorted, const act_t *x, const int32_t *source) {
+    return x_sorted != NULL ? (struct nn_rows){x_sorted, NULL} : (struct nn_rows){x, source};
 }
 
 /* Element `at` of an array of activations. */

@@ -56,6 +56,12 @@ int emulation_lanes(void); /* of this warp: the last one of a block may have few
 
 void __syncthreads(void);
 
+/* A thread's copies to shared memory that go on beside its work: they happen, batch by batch, when the thread
+ * waits for them, so that what is read too early is not there yet. */
+void emulation_copy(void *to, const void *from, int bytes, int room);
+void emulation_copies_given(void);
+void emulation_copies_wait(unsigned left); /* all batches but the last `left` have arrived */
+
 static inline void __syncwarp(unsigned = 0xffffffffu) {
     const char nothing = 0;
     emulation_exchange(&nothing, 1);

@@ -18,6 +18,20 @@ template <bool TRANSPOSED> static inline void tile_load_4(uint32_t v[4], const b
     }
 }
 
+static inline void tile_copy_16(void *shared, const void *x, int bytes) {
+    if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 || reinterpret_cast<uintptr_t>(x) % 16 != 0)
+        emulation_fail("a copy of cp.async is not 16-byte aligned");
+    emulation_copy(shared, x, bytes, 16);
+}
+
+static inline void tile_copies_given(void) {
+    emulation_copies_given();
+}
+
+template <int LEFT> static inline void tile_copies_wait(void) {
+    emulation_copies_wait(LEFT);
+}
+
 /* Both matrices of all lanes: floats a [16, 16], b [16, 8] at (row, column) from the words that lanes show.
  */
 template <typename T> struct emulation_operands {

@@ -2,6 +2,7 @@
 #include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
+#include <vector>
 
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -23,7 +24,17 @@ struct meeting {
     unsigned times;
 };
 
+/* A copy that has been started; `batch` counts the batches before its own. */
+struct copy {
+    void *to;
+    const void *from;
+    int bytes, room;
+    unsigned batch;
+};
+
 struct fiber {
+    std::vector<struct copy> copies; /* that have not arrived, in order */
+    unsigned batches;                /* given so far */
     jmp_buf here;
     bool started, done;
     const unsigned *waits_for; /* NULL: can go on; else when *waits_for differs from `seen` */
@@ -105,6 +116,7 @@ static void fiber_main(void) {
     for (;;) {
         (*run.thread)();
         struct fiber *f = &run.fibers[run.current];
+        if (!f->copies.empty()) emulation_fail("ends before its copies to shared memory have arrived");
         f->done = true;
         if (_setjmp(f->here) == 0) {
             if (--run.left == 0) _longjmp(run.back, 1);
@@ -127,6 +139,26 @@ static void wait_for_others(struct meeting *m, int members) {
 
 void __syncthreads(void) {
     wait_for_others(&run.block, run.threads);
+}
+
+void emulation_copy(void *to, const void *from, int bytes, int room) {
+    struct fiber *f = &run.fibers[run.current];
+    f->copies.push_back({to, from, bytes, room, f->batches});
+}
+
+void emulation_copies_given(void) {
+    run.fibers[run.current].batches++;
+}
+
+void emulation_copies_wait(unsigned left) {
+    struct fiber *f = &run.fibers[run.current];
+    size_t arrived = 0;
+    while (arrived < f->copies.size() && f->copies[arrived].batch + left < f->batches) {
+        const struct copy *c = &f->copies[arrived++];
+        memcpy(c->to, c->from, static_cast<size_t>(c->bytes));
+        memset(static_cast<char *>(c->to) + c->bytes, 0, static_cast<size_t>(c->room - c->bytes));
+    }
+    f->copies.erase(f->copies.begin(), f->copies.begin() + static_cast<long>(arrived));
 }
 
 int emulation_lane(void) {
@@ -165,6 +197,7 @@ static void run_block(size_t shared) {
     run.block = {0, 0};
     for (int i = 0; i < run.threads; i++) {
         run.fibers[i].done = false;
+        run.fibers[i].batches = 0;
         run.fibers[i].waits_for = NULL;
     }
     for (int i = 0; i <= (run.threads - 1) / WARP; i++)

@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ -n "$out" ] || { echo "bundle.sh: name the archive to write" >&2 && exit 2; }
-programs=(moe moe-report test_backend_parity test_gpu_training)
+programs=(moe moe-report test_backend_parity test_gpu_training grouped_bench)
 for file in "${programs[@]}" moe_cuda.so; do
     [ -e "$build/bin/$file" ] || { echo "bundle.sh: $build/bin/$file is not there: build with nvcc first" >&2 && exit 1; }
 done

@@ -15,6 +15,7 @@
 #   memcheck       compute-sanitizer over operations and over two steps of a run
 #   racecheck      the same, for races in shared memory
 #   bench          moe bench gpu
+#   grouped        the products of experts against cublasGemmGroupedBatchedEx
 #   peers          PyTorch and transformers on the same models, where they are installed, for SECONDS at most (80): compiled
 #                  ones may want more
 # Exit code: 0 all passed; 1 something failed; 77 no GPU answers.
@@ -79,6 +80,7 @@ write_table() {
         printf '%-14s %-10s %8s  %s\n' part result seconds detail
         awk -F '\t' '{ printf "%-14s %-10s %8s  %s\n", $1, $2, $3, $4 }' "$out/results.tsv"
         if [ -s "$out/bench.log" ]; then echo && cat "$out/bench.log"; fi
+        if [ -s "$out/grouped.log" ]; then echo && cat "$out/grouped.log"; fi
         if [ -s "$out/peers.json" ]; then echo && cat "$out/peers.log"; fi
     } > "$out/table.txt"
 }
@@ -187,6 +189,7 @@ part parity_bf16 70 '^summary' bash -c 'parity cuda'
 part training 70 'agrees|DISAGREES|FAILED|PASSED' "$bundle/bin/test_gpu_training"
 part repeat 40 '^summary|error|FAILED' bash -c repeat
 part bench 100 '^summary' bash -c "bench $rounds"
+part grouped 30 '^summary|^skipped|differ' "$bundle/bin/grouped_bench" "$rounds"
 part peers $((peer_seconds + 10)) '^summary' bash -c "peers $rounds $peer_seconds"
 part memcheck 55 '^summary|ERROR SUMMARY' bash -c 'sanitize memcheck'
 [ -n "$quick" ] || part racecheck 55 '^summary|ERROR SUMMARY|RACECHECK SUMMARY' bash -c 'sanitize racecheck'

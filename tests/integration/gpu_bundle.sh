@@ -14,10 +14,10 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 tar -C "$work" -xzf "$work/moe-gpu.tar.gz"
 bundle=$work/moe-gpu
 
-# what a program takes from elsewhere is the C library's
-for program in moe moe-report test_backend_parity test_gpu_training; do
+# what a program takes from elsewhere is the C library's, or cuBLAS
+for program in moe moe-report test_backend_parity test_gpu_training grouped_bench; do
     strangers=$(LD_LIBRARY_PATH=$bundle/lib ldd "$bundle/bin/$program" | awk -v own="$bundle/" '$2 == "=>" && index($3, own) != 1 { print $1 }' |
-        grep -vE '^(linux-vdso|ld-linux[^ ]*|libc|libm|libdl|librt|libpthread|libresolv)\.so' || true)
+        grep -vE '^(linux-vdso|ld-linux[^ ]*|libc|libm|libdl|librt|libpthread|libresolv|libcublas|libcublasLt)\.so' || true)
     [ -z "$strangers" ] || fail "$program takes from this machine: $strangers"
 done
 LD_LIBRARY_PATH=$bundle/lib MOE_SUITES=$bundle/runs/suites "$bundle/bin/moe" suite moedl --plan --tier full > /dev/null || fail "moe does not run"

@@ -109,9 +109,9 @@ static void check_linear(struct linear_case *c, bool grouped, bool accumulate_dx
         struct device *dev = open_cpu(threads);
         struct linear_outputs o = linear_outputs_make(c);
         if (grouped) {
-            dev->ops->grouped_linear_forward(dev, o.y, c->x, c->w, c->bias, c->offsets, c->experts, c->rows,
-                                             c->in, c->out);
-            dev->ops->grouped_linear_backward(dev, o.dx, o.dw, o.dbias, c->dy, c->x, c->w, c->offsets,
+            dev->ops->grouped_linear_forward(dev, o.y, c->x, NULL, c->w, c->bias, c->offsets, c->experts,
+                                             c->rows, c->in, c->out);
+            dev->ops->grouped_linear_backward(dev, o.dx, o.dw, o.dbias, c->dy, c->x, NULL, c->w, c->offsets,
                                               c->experts, c->rows, c->in, c->out);
         } else {
             dev->ops->linear_forward(dev, o.y, c->x, c->w, c->bias, c->rows, c->in, c->out);

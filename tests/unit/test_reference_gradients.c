@@ -22,6 +22,7 @@ struct linear_problem {
     int64_t rows;
     int32_t in, out, experts; /* experts 0: plain linear */
     int32_t offsets[6];
+    const int32_t *source;
     double x[MOST], w[MOST], b[MOST], dy[MOST];
 };
 
@@ -31,8 +32,8 @@ static double linear_loss(const void *problem) {
     if (p->experts == 0)
         ref_linear_forward(device, y, p->x, p->w, p->b, p->rows, p->in, p->out);
     else
-        ref_grouped_linear_forward(device, y, p->x, p->w, p->b, p->offsets, p->experts, p->rows, p->in,
-                                   p->out);
+        ref_grouped_linear_forward(device, y, p->x, p->source, p->w, p->b, p->offsets, p->experts, p->rows,
+                                   p->in, p->out);
     return ref_dot(y, p->dy, p->rows * p->out);
 }
 
@@ -69,12 +70,19 @@ static void grouped_linear_gradient(void **state) {
     fill(p.dy, MOST, 8);
     fill(dx, MOST, 9);
     const double untouched = dx[used * p.in];
-    ref_grouped_linear_backward(device, dx, dw, db, p.dy, p.x, p.w, p.offsets, p.experts, p.rows, p.in,
-                                p.out);
+    ref_grouped_linear_backward(device, dx, dw, db, p.dy, p.x, p.source, p.w, p.offsets, p.experts, p.rows,
+                                p.in, p.out);
     assert_true(dx[used * p.in] == untouched);
     check("grouped linear dx", linear_loss, &p, p.x, dx, (int64_t)used * p.in, 1e-9);
     check("grouped linear dw", linear_loss, &p, p.w, dw, (int64_t)p.experts * p.in * p.out, 1e-9);
     check("grouped linear dbias", linear_loss, &p, p.b, db, (int64_t)p.experts * p.out, 1e-9);
+    static const int32_t source[] = {2, 0, 4, 2, 1, 4, 0, 3};
+    p.source = source;
+    memset(dw, 0, sizeof dw);
+    ref_grouped_linear_backward(device, NULL, dw, NULL, p.dy, p.x, p.source, p.w, p.offsets, p.experts,
+                                p.rows, p.in, p.out);
+    check("grouped linear dw, rows in place", linear_loss, &p, p.w, dw, (int64_t)p.experts * p.in * p.out,
+          1e-9);
 }
 
 /* ---- embedding

@@ -1,4 +1,6 @@
 /* Linear and grouped linear layers. A linear layer is a group of one. */
+#include <assert.h>
+
 #include "device/cpu/cpu_device.h"
 #include "device/cpu/gemm.h"
 
@@ -94,18 +96,23 @@ static void groups_backward(struct device *dev, const struct groups *groups, flo
     }
 }
 
-void cpu_grouped_linear_forward(struct device *dev, act_t *y, const act_t *x, const act_t *w,
-                                const act_t *bias, const int32_t *offsets, int32_t experts, int64_t max_rows,
-                                int32_t in, int32_t out) {
+void cpu_grouped_linear_forward(struct device *dev, act_t *y, const act_t *x, const int32_t *source,
+                                const act_t *w, const act_t *bias, const int32_t *offsets, int32_t experts,
+                                int64_t max_rows, int32_t in, int32_t out) {
     (void)max_rows;
+    assert(source == NULL);
+    (void)source;
     const struct groups groups = {.offsets = offsets, .count = experts, .in = in, .out = out};
     groups_forward(dev, &groups, y, x, w, bias);
 }
 
 void cpu_grouped_linear_backward(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,
-                                 const act_t *x, const act_t *w, const int32_t *offsets, int32_t experts,
-                                 int64_t max_rows, int32_t in, int32_t out) {
+                                 const act_t *x, const int32_t *source, const act_t *w,
+                                 const int32_t *offsets, int32_t experts, int64_t max_rows, int32_t in,
+                                 int32_t out) {
     (void)max_rows;
+    assert(source == NULL);
+    (void)source;
     const struct groups groups = {.offsets = offsets, .count = experts, .in = in, .out = out};
     groups_backward(dev, &groups, dx, dw, dbias, dy, x, w, false);
 }

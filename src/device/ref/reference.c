@@ -58,6 +58,7 @@ static const struct backend reference_backend = {
     .name = "reference",
     .act_size = sizeof(float),
     .host_memory = true,
+    .grouped_source = true,
     .alloc = ref_alloc,
     .release = ref_release,
     .upload = ref_copy,
