@@ -1,5 +1,6 @@
 /* attention.cu - causal attention in one pass over the keys (Dao et al. 2022): the running maximum and sum of
- * a row correct what has been added before. */
+ * a row correct what has been added before. Values come while scores are made, the next keys while values are
+ * added. */
 #include "cuda/attention.cuh"
 
 #define KEYS ATTENTION_TILE
@@ -67,7 +68,7 @@ static __device__ inline void drop_scores(struct tile_c (&s)[KEYS / 8], const un
 
 template <int D, typename T>
 static __global__ void __launch_bounds__(ATTENTION_THREADS)
-    attention_forward_kernel(T *out, float *lse, struct attention_inputs<T> in) {
+    attention_forward_kernel(T *out, float *lse, struct attention_inputs<T> in, bool paired) {
     CUDA_SHARED(T, q_shared);
     __shared__ unsigned char keep[ATTENTION_TILE * KEYS];
     constexpr int stride = ATTENTION_STRIDE(D);
@@ -83,27 +84,35 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS)
 #pragma unroll
     for (int n = 0; n < D / 8; n++)
         o[n] = {{0.0f, 0.0f, 0.0f, 0.0f}};
+    const auto fill = [&](T *shared, const T *x, int64_t key) {
+        if (key <= first)
+            tile_fill<KEYS, D>(shared, x + attention_kv_at(s, b, kv_head, key), s.kv_stride, s.seq - key,
+                               s.head_dim, in.kv_aligned);
+        tile_copies_given();
+    };
     tile_fill<ATTENTION_TILE, D>(q_shared, in.q + attention_q_at(s, b, h, first), s.q_stride, s.seq - first,
                                  s.head_dim, in.q_aligned);
+    fill(k_shared, in.k, 0);
     for (int64_t key = 0; key <= first; key += KEYS) {
-        const int64_t kv_at = attention_kv_at(s, b, kv_head, key);
-        tile_fill<KEYS, D>(k_shared, in.k + kv_at, s.kv_stride, s.seq - key, s.head_dim, in.kv_aligned);
-        tile_fill<KEYS, D>(v_shared, in.v + kv_at, s.kv_stride, s.seq - key, s.head_dim, in.kv_aligned);
+        tile_copies_wait<0>();
+        __syncthreads(); /* the keys are there, and the values before them no longer needed */
+        fill(v_shared, in.v, key);
         if (in.drop.threshold > 0)
             attention_mask<ATTENTION_TILE>(keep, in.drop, attention_row_at(s, b, h, first), s.seq, key);
-        __syncthreads();
         attention_products<D>(p, q_shared + warp_row * stride, k_shared);
         mask_scores(p, s.scale * ATTENTION_LOG2_E, first + warp_row, key, s.seq);
         advance<D>(r, o, p);
+        tile_copies_wait<0>();
+        __syncthreads(); /* the values are there, and so is the mask; the keys no longer needed */
+        fill(k_shared, in.k, key + KEYS);
         if (in.drop.threshold > 0) drop_scores(p, keep + warp_row * KEYS);
         attention_accumulate<D>(o, p, v_shared);
-        __syncthreads();
     }
     const float sum[2] = {attention_row_sum(r.sum[0]), attention_row_sum(r.sum[1])};
     const float scale = attention_keep_scale(in.drop);
     const int64_t row = first + warp_row;
     attention_store<D>(out + attention_out_at(s, b, h, row), static_cast<int64_t>(s.heads) * s.head_dim, o,
-                       s.seq - row, s.head_dim, scale / sum[0], scale / sum[1]);
+                       s.seq - row, s.head_dim, scale / sum[0], scale / sum[1], paired);
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         const int64_t t = row + tile_row(2 * half);
@@ -122,7 +131,8 @@ void cuda_attention_forward(struct device *dev, act_t *out, float *lse, const ac
             constexpr int D = decltype(width)::value;
             const size_t shared = (ATTENTION_TILE + 2 * KEYS) * ATTENTION_STRIDE(D) * sizeof(T);
             cuda_launch(dev, "attention_forward", attention_forward_kernel<D, T>, grid, ATTENTION_THREADS,
-                        shared, static_cast<T *>(out), lse, attention_inputs_of<T>(q, k, v, shape, drop));
+                        shared, static_cast<T *>(out), lse, attention_inputs_of<T>(q, k, v, shape, drop),
+                        attention_paired(static_cast<T *>(out), shape->head_dim, shape->head_dim));
         });
     });
 }

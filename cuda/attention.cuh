@@ -98,19 +98,29 @@ static __device__ inline void attention_accumulate(struct tile_c (&c)[D / 8], co
     }
 }
 
-/* Rows of c times a factor, into 16 rows of a tensor of which `rows` exist. */
+/* Rows of c times a factor, into 16 rows of a tensor of which `rows` exist. paired: attention_paired() of it.
+ */
 template <int D, typename T>
 static __device__ inline void attention_store(T *to, int64_t stride, const struct tile_c (&c)[D / 8],
-                                              int64_t rows, int head_dim, float above, float below) {
+                                              int64_t rows, int head_dim, float above, float below,
+                                              bool paired) {
 #pragma unroll
     for (int n = 0; n < D / 8; n++) {
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 4; i += 2) {
             const int column = 8 * n + tile_column(i);
+            const float factor = i < 2 ? above : below;
+            const float2 pair = {c[n].v[i] * factor, c[n].v[i + 1] * factor};
             if (tile_row(i) < rows && column < head_dim)
-                act_store(to, tile_row(i) * stride + column, c[n].v[i] * (i < 2 ? above : below));
+                act_store_pair(to + tile_row(i) * stride + column, pair, column + 1 < head_dim ? 2 : 1,
+                               paired);
         }
     }
+}
+
+/* True if two neighbours of a head of a tensor can be stored together. */
+template <typename T> static inline bool attention_paired(const T *x, int64_t stride, int32_t head_dim) {
+    return act_paired(x, stride) && head_dim % 2 == 0;
 }
 
 /* keep [HEIGHT, ATTENTION_TILE] = which probabilities dropout keeps: rows are queries from row_at on, columns

@@ -45,9 +45,10 @@ void cuda_norm_backward(struct device *dev, enum norm_kind kind, act_t *dx, floa
                         bool accumulate_dx);
 void cuda_attention_forward(struct device *dev, act_t *out, float *lse, const act_t *q, const act_t *k,
                             const act_t *v, const struct attention_shape *shape, struct dropout drop);
-void cuda_attention_backward(struct device *dev, act_t *dq, act_t *dk, act_t *dv, const act_t *dout,
-                             const act_t *out, const float *lse, const act_t *q, const act_t *k,
-                             const act_t *v, const struct attention_shape *shape, struct dropout drop);
+void cuda_attention_backward(struct device *dev, act_t *dq, act_t *dk, act_t *dv, float *delta,
+                             const act_t *dout, const act_t *out, const float *lse, const act_t *q,
+                             const act_t *k, const act_t *v, const struct attention_shape *shape,
+                             struct dropout drop);
 void cuda_attention_decode(struct device *dev, act_t *out, act_t *k_cache, act_t *v_cache, const act_t *q,
                            const act_t *k, const act_t *v, const struct attention_shape *shape,
                            const struct cache_shape *cache);

@@ -263,16 +263,16 @@ static __device__ inline void tile_copy(T *shared, const T *x, int64_t left, boo
     }
 }
 
-/* A block copies rows [0, rows) of `wide` elements, `stride` apart, to shared memory of HEIGHT rows of WIDTH
- * (a multiple of TILE_CHUNK) plus TILE_PAD; what lies outside is 0. */
+/* A block starts to copy rows [0, rows) of `wide` elements, `stride` apart, to shared memory of HEIGHT rows
+ * of WIDTH (a multiple of TILE_CHUNK) plus TILE_PAD; what lies outside is 0. */
 template <int HEIGHT, int WIDTH, typename T>
 static __device__ inline void tile_fill(T *shared, const T *x, int64_t stride, int64_t rows, int wide,
                                         bool aligned) {
     for (int i = static_cast<int>(threadIdx.x); i < HEIGHT * (WIDTH / TILE_CHUNK);
          i += static_cast<int>(blockDim.x)) {
         const int row = i / (WIDTH / TILE_CHUNK), column = i % (WIDTH / TILE_CHUNK) * TILE_CHUNK;
-        *reinterpret_cast<struct tile_chunk<T> *>(shared + row * (WIDTH + TILE_PAD) + column) =
-            tile_read(x + row * stride + column, row < rows ? wide - column : 0, aligned);
+        tile_copy(shared + row * (WIDTH + TILE_PAD) + column, row < rows ? x + row * stride + column : x,
+                  row < rows ? wide - column : 0, aligned);
     }
 }
 

@@ -278,10 +278,12 @@ struct backend {
      * T. */
     void (*attention_forward)(struct device *dev, act_t *out, float *lse, const act_t *q, const act_t *k,
                               const act_t *v, const struct attention_shape *shape, struct dropout drop);
-    /* dq, dk, dv = (strides as q, k, v; every element of their heads is written) */
-    void (*attention_backward)(struct device *dev, act_t *dq, act_t *dk, act_t *dv, const act_t *dout,
-                               const act_t *out, const float *lse, const act_t *q, const act_t *k,
-                               const act_t *v, const struct attention_shape *shape, struct dropout drop);
+    /* dq, dk, dv = (strides as q, k, v; every element of their heads is written); delta [B, heads, T] is
+     * scratch, for what a row of out and dout says once for all */
+    void (*attention_backward)(struct device *dev, act_t *dq, act_t *dk, act_t *dv, float *delta,
+                               const act_t *dout, const act_t *out, const float *lse, const act_t *q,
+                               const act_t *k, const act_t *v, const struct attention_shape *shape,
+                               struct dropout drop);
     /* Attention of rows that go on where a cache ends: row b * T + t stands at position first + t. Their k
      * and v are put into the caches; then each query attends to the cached positions up to its own. out
      * [B*T, heads * head_dim] dense. No dropout, no gradient. */

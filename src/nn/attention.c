@@ -47,6 +47,7 @@ void attention_plan(struct attention *a, struct nn_memory *memory, struct nn_lim
     a->d_projected = nn_scratch(memory, rows * packed_width(&a->set));
     a->d_packed = a->set.qk_norm ? nn_scratch(memory, rows * packed_width(&a->set)) : a->d_projected;
     a->d_context = nn_scratch(memory, rows * a->set.heads * a->set.head_dim);
+    a->d_delta = arena_array(&memory->scratch, float, rows * a->set.heads);
     arena_rewind(&memory->scratch, mark);
 }
 
@@ -115,7 +116,7 @@ void attention_backward(const struct attention *a, const struct nn_pass *pass, a
     act_t *dk = nn_at(pass, a->d_packed, k_at(a));
     linear_backward(&a->out, pass, a->d_context, dy, a->context, false);
     pass->dev->ops->attention_backward(pass->dev, a->d_packed, dk, nn_at(pass, a->d_projected, v_at(a)),
-                                       a->d_context, a->context, a->lse, a->packed,
+                                       a->d_delta, a->d_context, a->context, a->lse, a->packed,
                                        nn_at(pass, a->packed, k_at(a)), nn_at(pass, a->projected, v_at(a)),
                                        &shape, nn_dropout(pass, a->set.dropout, a->set.site));
     if (a->set.rope) rotate(a, pass, a->d_packed, true);

@@ -28,6 +28,7 @@ struct attention {
     act_t *context; /* [rows, heads * head_dim], kept */
     float *lse;     /* [batch, heads, seq], kept */
     act_t *d_projected, *d_packed, *d_context; /* scratch; d_packed is d_projected without qk_norm */
+    float *d_delta;                            /* [batch, heads, seq], scratch */
 };
 
 moe_status attention_declare(struct attention *a, struct params *params, const char *prefix,

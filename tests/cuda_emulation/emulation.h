@@ -1,10 +1,11 @@
 /* emulation.h - the part of CUDA that cuda/ uses, on the host: kernels are compiled as C++ and every thread
  * of a block is a fiber. It stands in for a GPU in tests of results; it says nothing about speed.
  *
- * Blocks run one after the other. A thread runs until it waits for others (a barrier, a shuffle) or ends. The
- * order of blocks and threads turns round from launch to launch, so that a result which hangs on it, for want
- * of a barrier, differs from call to call. What breaks a rule of the GPU (a barrier that not all threads
- * reach, too many threads) ends the program with a message or fails the launch.
+ * Blocks run one after the other. A thread runs until it waits for others (a barrier, a shuffle) or ends.
+ * From launch to launch the order of blocks and threads turns round, warps go side by side or one ahead of
+ * the others, and copies beside the work arrive at once or when they are waited for, so that a result which
+ * hangs on it, for want of a barrier, differs from call to call. What breaks a rule of the GPU (a barrier
+ * that not all threads reach, too many threads) ends the program with a message or fails the launch.
  */
 #ifndef CUDA_EMULATION_H
 #define CUDA_EMULATION_H
@@ -57,7 +58,8 @@ int emulation_lanes(void); /* of this warp: the last one of a block may have few
 void __syncthreads(void);
 
 /* A thread's copies to shared memory that go on beside its work: they happen, batch by batch, when the thread
- * waits for them, so that what is read too early is not there yet. */
+ * waits for them, so that what is read too early is not there yet; in other launches at once, so that what is
+ * overwritten too early is gone. */
 void emulation_copy(void *to, const void *from, int bytes, int room);
 void emulation_copies_given(void);
 void emulation_copies_wait(unsigned left); /* all batches but the last `left` have arrived */

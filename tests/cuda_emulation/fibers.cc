@@ -54,7 +54,9 @@ static struct {
     ucontext_t caller;
     jmp_buf back;
     int threads, left, current;
-    bool backwards;
+    bool backwards; /* the order of blocks and threads */
+    bool ahead;     /* a warp runs on as long as it can */
+    bool at_once;   /* copies beside the work arrive when they are started */
     unsigned launches;
     const std::function<void()> *thread;
     alignas(256) unsigned char shared[MOST_SHARED];
@@ -77,7 +79,7 @@ static bool can_run(const struct fiber *f) {
 
 /* The next thread in order that can go on. */
 static int next_thread(void) {
-    const int from = thread_at(run.current);
+    const int from = run.ahead ? run.threads - 1 : thread_at(run.current);
     for (int i = 1; i <= run.threads; i++) {
         const int place = from + i < run.threads ? from + i : from + i - run.threads;
         const int thread = thread_at(place);
@@ -141,9 +143,15 @@ void __syncthreads(void) {
     wait_for_others(&run.block, run.threads);
 }
 
+static void carry_out(const struct copy *c) {
+    memcpy(c->to, c->from, static_cast<size_t>(c->bytes));
+    memset(static_cast<char *>(c->to) + c->bytes, 0, static_cast<size_t>(c->room - c->bytes));
+}
+
 void emulation_copy(void *to, const void *from, int bytes, int room) {
     struct fiber *f = &run.fibers[run.current];
     f->copies.push_back({to, from, bytes, room, f->batches});
+    if (run.at_once) carry_out(&f->copies.back());
 }
 
 void emulation_copies_given(void) {
@@ -154,9 +162,8 @@ void emulation_copies_wait(unsigned left) {
     struct fiber *f = &run.fibers[run.current];
     size_t arrived = 0;
     while (arrived < f->copies.size() && f->copies[arrived].batch + left < f->batches) {
-        const struct copy *c = &f->copies[arrived++];
-        memcpy(c->to, c->from, static_cast<size_t>(c->bytes));
-        memset(static_cast<char *>(c->to) + c->bytes, 0, static_cast<size_t>(c->room - c->bytes));
+        if (!run.at_once) carry_out(&f->copies[arrived]);
+        arrived++;
     }
     f->copies.erase(f->copies.begin(), f->copies.begin() + static_cast<long>(arrived));
 }
@@ -214,7 +221,10 @@ void emulation_launch(const void *kernel, dim3 grid, int threads, size_t shared,
         return;
     }
     if (run.stacks == NULL) map_stacks();
-    run.backwards = run.launches++ % 2 == 1;
+    const unsigned chance = run.launches++ * 2654435761u >> 29; /* so that no kernel always gets the same */
+    run.backwards = (chance & 1) != 0;
+    run.ahead = (chance & 2) != 0;
+    run.at_once = (chance & 4) != 0;
     run.threads = threads;
     run.thread = &thread;
     gridDim = grid;

@@ -84,8 +84,9 @@ static void attention(struct golden *g, const char *n) {
     void *dout = golden_upload(g, n, "dy"), *out = golden_zeros(g, q_count);
     void *dq = golden_zeros(g, q_count), *dk = golden_zeros(g, kv_count), *dv = golden_zeros(g, kv_count);
     float *lse = golden_zeros(g, golden_find(g, n, "lse")->count);
+    float *delta = golden_zeros(g, golden_find(g, n, "lse")->count);
     g->ops->attention_forward(g->dev, out, lse, q, k, v, &shape, none);
-    g->ops->attention_backward(g->dev, dq, dk, dv, dout, out, lse, q, k, v, &shape, none);
+    g->ops->attention_backward(g->dev, dq, dk, dv, delta, dout, out, lse, q, k, v, &shape, none);
     golden_expect(g, n, "y", out, LIMIT);
     golden_expect(g, n, "lse", lse, LIMIT);
     golden_expect(g, n, "dq", dq, LIMIT);

@@ -211,7 +211,8 @@ static void call_attention_backward(struct device *dev, void *const *p, const vo
     const struct attention_layout *l = args;
     const struct attention_views in = attention_views(l, p + 3, dev->ops->act_size);
     const struct attention_views d = attention_views(l, p + (l->packed ? 4 : 6), dev->ops->act_size);
-    dev->ops->attention_backward(dev, d.q, d.k, d.v, p[0], p[1], p[2], in.q, in.k, in.v, &l->shape, l->drop);
+    dev->ops->attention_backward(dev, d.q, d.k, d.v, p[l->packed ? 5 : 9], p[0], p[1], p[2], in.q, in.k, in.v,
+                                 &l->shape, l->drop);
 }
 
 static void attention_backward_agrees(void **state) {
@@ -227,6 +228,7 @@ static void attention_backward_agrees(void **state) {
         float *lse = parity_floats(t, "lse", PARITY_IN, c->batch * c->heads * c->seq, 0.0f);
         attention_slots(t, c, &l, PARITY_IN, false);
         attention_slots(t, c, &l, PARITY_OUT, true);
+        parity_floats(t, "delta", PARITY_SCRATCH, c->batch * c->heads * c->seq, 0.0f);
         parity_round(t);
         void *const images[3] = {t->slot[3].initial, t->slot[4].initial, t->slot[5].initial};
         const struct attention_views in = attention_views(&l, images, sizeof(float));
@@ -257,6 +259,7 @@ static void attention_backward_stays_finite(void **state) {
     parity_floats(t, "lse", PARITY_OUT, c.batch * c.heads * c.seq, 0.0f);
     attention_slots(t, &c, &l, PARITY_IN, false);
     attention_slots(t, &c, &l, PARITY_OUT, true);
+    parity_floats(t, "delta", PARITY_SCRATCH, c.batch * c.heads * c.seq, 0.0f);
     parity_round(t);
     parity_execute(t, 1, call_attention_both, &l);
     double whole = 0.0;

@@ -134,8 +134,8 @@ static void check_attention(struct attention_case *c) {
                          strided_output(c->rows, s->kv_stride, kv_used),
                          strided_output(c->rows, s->kv_stride, kv_used)};
         dev->ops->attention_forward(dev, got[0], got[1], c->q, c->k, c->v, s, c->drop);
-        dev->ops->attention_backward(dev, got[2], got[3], got[4], c->dout, got[0], got[1], c->q, c->k, c->v,
-                                     s, c->drop);
+        dev->ops->attention_backward(dev, got[2], got[3], got[4], NULL, c->dout, got[0], got[1], c->q, c->k,
+                                     c->v, s, c->drop);
         assert_gaps(got[2], c->rows, s->q_stride, q_used);
         assert_gaps(got[3], c->rows, s->kv_stride, kv_used);
         assert_gaps(got[4], c->rows, s->kv_stride, kv_used);

@@ -198,7 +198,7 @@ static void attention_gradient(void **state) {
         double out[MOST], lse[MOST], d[MOST];
         const int64_t k = 3 * cases[i].heads, v = k + 3 * cases[i].kv_heads;
         attention_run(&p, out, lse);
-        ref_attention_backward(device, d, d + k, d + v, p.dout, out, lse, p.qkv, p.qkv + k, p.qkv + v,
+        ref_attention_backward(device, d, d + k, d + v, NULL, p.dout, out, lse, p.qkv, p.qkv + k, p.qkv + v,
                                &p.shape, p.drop);
         check(cases[i].what, attention_loss, &p, p.qkv, d, (int64_t)10 * width, 1e-8);
     }

@@ -253,11 +253,13 @@ static void backward_group(const struct attention_shape *shape, const struct hea
     }
 }
 
-void cpu_attention_backward(struct device *dev, act_t *dq, act_t *dk, act_t *dv, const act_t *dout,
-                            const act_t *out, const float *lse, const act_t *q, const act_t *k,
-                            const act_t *v, const struct attention_shape *shape, struct dropout drop) {
+void cpu_attention_backward(struct device *dev, act_t *dq, act_t *dk, act_t *dv, float *delta,
+                            const act_t *dout, const act_t *out, const float *lse, const act_t *q,
+                            const act_t *k, const act_t *v, const struct attention_shape *shape,
+                            struct dropout drop) {
     struct cpu_device *cpu = cpu_device_of(dev);
     const struct head_gradient tensors = {.dq = dq, .dk = dk, .dv = dv, .out = out, .dout = dout, .lse = lse};
+    (void)delta;
     assert(cpu_attention_floats(shape->seq) <= cpu->attention_floats);
 #pragma omp parallel for num_threads(dev->options.threads) schedule(dynamic, 1)
     for (int64_t task = 0; task < shape->batch * shape->kv_heads; task++) {
