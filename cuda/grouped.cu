@@ -169,11 +169,11 @@ static __device__ inline struct piece find_piece(const int32_t *offsets, int exp
     return {-1, 0, 0};
 }
 
-/* y [rows, n] = x [rows, depth] times w_e, which stands as [n, depth] (W_TURNED) or [depth, n], + bias [E, n]
- */
-template <bool W_TURNED, typename T>
+/* y [rows, n] = x [rows, depth] times w_e, which stands as [n, depth] (W_TURNED) or [depth, n], + bias [E,
+ * n]. Y: T or float. */
+template <bool W_TURNED, typename T, typename Y>
 static __global__ void __launch_bounds__(THREADS, BLOCKS_OF(T))
-    rows_kernel(T *y, const T *x, const T *w, const T *bias, const int32_t *offsets, int experts, int n,
+    rows_kernel(Y *y, const T *x, const T *w, const T *bias, const int32_t *offsets, int experts, int n,
                 int depth, bool x_aligned, bool w_aligned) {
     const struct piece p = find_piece(offsets, experts, blockIdx.y);
     if (p.expert < 0) return;
@@ -228,16 +228,31 @@ static unsigned most_pieces(int64_t max_rows, int32_t experts) {
     return static_cast<unsigned>(most < max_rows ? most : max_rows);
 }
 
-void cuda_grouped_linear_forward(struct device *dev, act_t *y_, const act_t *x_, const act_t *w_,
-                                 const act_t *bias_, const int32_t *offsets, int32_t experts,
-                                 int64_t max_rows, int32_t in, int32_t out) {
+template <typename T, typename Y>
+static void forward(struct device *dev, Y *y, const T *x, const T *w, const T *bias, const int32_t *offsets,
+                    int32_t experts, int64_t max_rows, int32_t in, int32_t out) {
+    const dim3 grid(cuda_pieces(out, BLOCK), most_pieces(max_rows, experts));
+    cuda_launch(dev, "grouped_linear_forward", rows_kernel<true, T, Y>, grid, THREADS, 0, y, x, w, bias,
+                offsets, experts, out, in, tile_aligned(x, in), tile_aligned(w, in));
+}
+
+void cuda_grouped_linear_forward(struct device *dev, act_t *y, const act_t *x, const act_t *w,
+                                 const act_t *bias, const int32_t *offsets, int32_t experts, int64_t max_rows,
+                                 int32_t in, int32_t out) {
     cuda_for_act(dev, [&](auto act) {
         using T = decltype(act);
-        const T *x = static_cast<const T *>(x_), *w = static_cast<const T *>(w_);
-        const dim3 grid(cuda_pieces(out, BLOCK), most_pieces(max_rows, experts));
-        cuda_launch(dev, "grouped_linear_forward", rows_kernel<true, T>, grid, THREADS, 0,
-                    static_cast<T *>(y_), x, w, static_cast<const T *>(bias_), offsets, experts, out, in,
-                    tile_aligned(x, in), tile_aligned(w, in));
+        forward(dev, static_cast<T *>(y), static_cast<const T *>(x), static_cast<const T *>(w),
+                static_cast<const T *>(bias), offsets, experts, max_rows, in, out);
+    });
+}
+
+void cuda_grouped_linear_forward_float(struct device *dev, float *y, const act_t *x, const act_t *w,
+                                       const act_t *bias, const int32_t *offsets, int32_t experts,
+                                       int64_t max_rows, int32_t in, int32_t out) {
+    cuda_for_act(dev, [&](auto act) {
+        using T = decltype(act);
+        forward(dev, y, static_cast<const T *>(x), static_cast<const T *>(w), static_cast<const T *>(bias),
+                offsets, experts, max_rows, in, out);
     });
 }
 
@@ -251,7 +266,7 @@ void cuda_grouped_linear_backward(struct device *dev, act_t *dx_, float *dw, flo
         const T *no_bias = NULL;
         if (dx_ != NULL) {
             const dim3 grid(cuda_pieces(in, BLOCK), most_pieces(max_rows, experts));
-            cuda_launch(dev, "grouped_linear_backward", rows_kernel<false, T>, grid, THREADS, 0,
+            cuda_launch(dev, "grouped_linear_backward", rows_kernel<false, T, T>, grid, THREADS, 0,
                         static_cast<T *>(dx_), dy, w, no_bias, offsets, experts, in, out,
                         tile_aligned(dy, out), tile_aligned(w, in));
         }
