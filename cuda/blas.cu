@@ -159,27 +159,39 @@ static struct plan *find_plan(struct cuda_blas *blas, const struct blas_product 
 }
 
 /* c [m, n] = bias [n] in each row */
-template <typename T> static __global__ void bias_rows_kernel(T *c, const T *bias, int64_t m, int64_t n) {
+template <typename T, typename C>
+static __global__ void bias_rows_kernel(C *c, const T *bias, int64_t m, int64_t n) {
     const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i < m * n) c[i] = bias[i % n];
+    if (i < m * n) act_store(c, i, act_load(bias, i % n));
 }
 
-/* For a bias that does not stand where the library wants it: the product is added to rows of it. */
+/* Whether the library adds the bias itself: it wants it aligned, and of the type of c. */
+static bool adds_bias(const struct blas_product *p) {
+    return alignment_of(p->bias) >= BIAS_BYTES && !(p->is_bf16 && p->c_is_float);
+}
+
+/* Where the library does not: the product is added to rows of it. */
 static void multiply_onto_bias(struct cuda_device *dev, const struct blas_product *p, const char *where) {
     struct blas_product onto = *p;
     onto.bias = NULL;
     onto.accumulate = true;
     cuda_for_act(&dev->base, [&](auto act) {
         using T = decltype(act);
-        cuda_launch(&dev->base, where, bias_rows_kernel<T>, dim3(cuda_pieces(p->m * p->n, 256)), 256, 0,
-                    static_cast<T *>(p->c), static_cast<const T *>(p->bias), p->m, p->n);
+        const T *bias = static_cast<const T *>(p->bias);
+        const dim3 grid(cuda_pieces(p->m * p->n, 256));
+        if (p->c_is_float)
+            cuda_launch(&dev->base, where, bias_rows_kernel<T, float>, grid, 256, 0,
+                        static_cast<float *>(p->c), bias, p->m, p->n);
+        else
+            cuda_launch(&dev->base, where, bias_rows_kernel<T, T>, grid, 256, 0, static_cast<T *>(p->c), bias,
+                        p->m, p->n);
     });
     blas_multiply(dev, &onto, where);
 }
 
 void blas_multiply(struct cuda_device *dev, const struct blas_product *p, const char *where) {
     if (p->m == 0 || p->n == 0 || (p->k == 0 && p->accumulate) || dev->failure != cudaSuccess) return;
-    if (p->bias != NULL && alignment_of(p->bias) < BIAS_BYTES) {
+    if (p->bias != NULL && !adds_bias(p)) {
         multiply_onto_bias(dev, p, where);
         return;
     }

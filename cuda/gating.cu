@@ -196,29 +196,29 @@ static __device__ inline void choose_row(const struct gate_outputs &out, float *
 }
 
 /* The differentiable load and the entropies of a row. */
-template <typename T>
-static __device__ inline void add_statistics(double *entropy, float *sums, const T *clean, const T *spread,
-                                             const struct gate_row &row, const struct gate_shape &shape) {
+static __device__ inline void add_statistics(double *entropy, float *sums, const float *clean,
+                                             const float *spread, const struct gate_row &row,
+                                             const struct gate_shape &shape) {
     const int64_t experts = shape.experts, cells = experts * shape.gates;
     float *load = sums + GATE_LOAD * cells + row.gate * experts;
     float most = -INFINITY, sum = 0.0f, of_gates = 0.0f, of_all = 0.0f;
     for (int32_t e = lane_of(); e < experts; e += CUDA_WARP)
-        most = fmaxf(most, act_load(clean, e));
+        most = fmaxf(most, clean[e]);
     most = warp_max(most);
     for (int32_t e = lane_of(); e < experts; e += CUDA_WARP)
-        sum += expf(act_load(clean, e) - most);
+        sum += expf(clean[e] - most);
     sum = warp_sum(sum);
     for (int32_t k = lane_of(); k < shape.top_k; k += CUDA_WARP)
         of_gates += entropy_term(row.gate_of[k]);
     for (int32_t e = lane_of(); e < experts; e += CUDA_WARP) {
-        const float p = expf(act_load(clean, e) - most) / sum;
+        const float p = expf(clean[e] - most) / sum;
         of_all += entropy_term(p);
         if (shape.kind == GATE_BY_CHANCE) {
             load[e] += p;
         } else if (has_load_estimate(shape)) {
-            const float deviation = deviation_of(shape, act_load(spread, e));
+            const float deviation = deviation_of(shape, spread[e]);
             const int32_t threshold = threshold_of(row, shape, e);
-            const float z = distance_of(row, shape, act_load(clean, e), threshold, deviation);
+            const float z = distance_of(row, shape, clean[e], threshold, deviation);
             load[e] += 0.5f + 0.5f * erff(z * 0.70710678f);
         }
     }
@@ -231,9 +231,8 @@ static __device__ inline void add_statistics(double *entropy, float *sums, const
     entropy[shape.gates + row.gate] += (double)of_all;
 }
 
-template <typename T>
-__global__ void gate_forward_kernel(struct gate_outputs out, struct gate_partials parts, const T *clean,
-                                    const T *spread, const float *scale, struct gate_shape shape,
+__global__ void gate_forward_kernel(struct gate_outputs out, struct gate_partials parts, const float *clean,
+                                    const float *spread, const float *scale, struct gate_shape shape,
                                     int64_t grain) {
     CUDA_SHARED(float, shared);
     const int64_t experts = shape.experts, cells = experts * shape.gates;
@@ -250,9 +249,8 @@ __global__ void gate_forward_kernel(struct gate_outputs out, struct gate_partial
     const int64_t begin = blockIdx.x * grain, end = begin + grain < shape.rows ? begin + grain : shape.rows;
     for (int64_t r = begin; r < end; r++) {
         for (int32_t e = lane_of(); e < experts; e += CUDA_WARP) {
-            float h = act_load(clean + r * experts, e);
-            if (has_noise(shape))
-                h += noise_of(shape, r, e) * deviation_of(shape, act_load(spread + r * experts, e));
+            float h = clean[r * experts + e];
+            if (has_noise(shape)) h += noise_of(shape, r, e) * deviation_of(shape, spread[r * experts + e]);
             out.scores[r * experts + e] = h;
         }
         __syncwarp();
@@ -283,17 +281,14 @@ __global__ void gate_sums_kernel(int32_t *counts, float *sums, float *entropy, s
 }
 
 void cuda_gate_forward(struct device *dev, float *scores, float *gates, int32_t *index, float *weight,
-                       int32_t *counts, float *sums, float *entropy, const act_t *clean, const act_t *spread,
+                       int32_t *counts, float *sums, float *entropy, const float *clean, const float *spread,
                        const float *scale, const struct gate_shape *shape) {
     const struct gate_partials parts = partials_in(cuda_device_of(dev)->scratch, shape);
     const struct gate_outputs out = {scores, gates, index, weight};
     const int64_t grain = row_grain(shape->rows), cells = (int64_t)shape->gates * shape->experts;
     const unsigned pieces = shape->rows > 0 ? cuda_pieces(shape->rows, grain) : 0;
-    cuda_for_act(dev, [&](auto act) {
-        using T = decltype(act);
-        cuda_launch(dev, "gate_forward", gate_forward_kernel<T>, pieces, CUDA_WARP, row_shared(shape), out,
-                    parts, clean, spread, scale, *shape, grain);
-    });
+    cuda_launch(dev, "gate_forward", gate_forward_kernel, pieces, CUDA_WARP, row_shared(shape), out, parts,
+                clean, spread, scale, *shape, grain);
     cuda_launch(dev, "gate_forward", gate_sums_kernel, cuda_pieces(GATE_SUMS * cells, 64), 64, 0, counts,
                 sums, entropy, parts, (int32_t)pieces, *shape);
 }
@@ -344,9 +339,9 @@ static __device__ inline void gradient_through_gates(const struct gate_gradient 
 }
 
 /* Of the two thresholds, each gets the sum over the experts that it holds back. */
-template <typename T>
-static __device__ inline void gradient_of_load(const struct gate_gradient &g, const T *clean, const T *spread,
-                                               const struct gate_row &row, const struct gate_shape &shape) {
+static __device__ inline void gradient_of_load(const struct gate_gradient &g, const float *clean,
+                                               const float *spread, const struct gate_row &row,
+                                               const struct gate_shape &shape) {
     const int64_t experts = shape.experts, cells = experts * shape.gates;
     const float *dload = g.dsums + GATE_LOAD * cells + row.gate * experts;
     float inner = 0.0f, outer = 0.0f;
@@ -354,8 +349,8 @@ static __device__ inline void gradient_of_load(const struct gate_gradient &g, co
         g.dq[e] += dload[e];
     for (int32_t e = lane_of(); has_load_estimate(shape) && e < experts; e += CUDA_WARP) {
         const int32_t threshold = threshold_of(row, shape, e);
-        const float deviation = deviation_of(shape, act_load(spread, e));
-        const float z = distance_of(row, shape, act_load(clean, e), threshold, deviation);
+        const float deviation = deviation_of(shape, spread[e]);
+        const float z = distance_of(row, shape, clean[e], threshold, deviation);
         if (z == FARTHEST || z == -FARTHEST) continue;
         const float d = dload[e] * 0.39894228f * expf(-0.5f * z * z) / deviation;
         g.dclean[e] += d;
@@ -377,7 +372,7 @@ static __device__ inline void gradient_of_load(const struct gate_gradient &g, co
 
 /* dclean and dspread [E] from the accumulators. */
 template <typename T>
-static __device__ inline void store_gradient(T *dclean, T *dspread, const T *spread,
+static __device__ inline void store_gradient(T *dclean, T *dspread, const float *spread,
                                              const struct gate_gradient &g, const struct gate_row &row,
                                              const struct gate_shape &shape) {
     float mean = 0.0f;
@@ -391,14 +386,14 @@ static __device__ inline void store_gradient(T *dclean, T *dspread, const T *spr
         if (dspread == nullptr) continue;
         float dd = g.ddeviation[e];
         if (has_noise(shape)) dd += noise_of(shape, row.r, e) * dh;
-        act_store(dspread, e, dd * shape.noise_scale / (1.0f + expf(-act_load(spread, e))));
+        act_store(dspread, e, dd * shape.noise_scale / (1.0f + expf(-spread[e])));
     }
 }
 
 template <typename T>
 __global__ void gate_backward_kernel(T *dclean, T *dspread, float *dscale, const float *dweight,
                                      const float *dgates, const float *dsums, const float *scores,
-                                     const T *clean, const T *spread, const float *scale,
+                                     const float *clean, const float *spread, const float *scale,
                                      struct gate_shape shape, int64_t grain) {
     CUDA_SHARED(float, shared);
     const int64_t experts = shape.experts;
@@ -414,7 +409,7 @@ __global__ void gate_backward_kernel(T *dclean, T *dspread, float *dscale, const
     for (int64_t r = begin; r < end; r++) {
         const int64_t at = r * experts;
         T *to_spread = dspread != nullptr ? dspread + at : nullptr;
-        const T *row_spread = spread != nullptr ? spread + at : nullptr;
+        const float *row_spread = spread != nullptr ? spread + at : nullptr;
         struct gate_row row = row_at(shared, r, scores, scale, shape);
         if (row.scale == 0.0f) {
             for (int32_t e = lane_of(); e < experts; e += CUDA_WARP) {
@@ -438,7 +433,7 @@ __global__ void gate_backward_kernel(T *dclean, T *dspread, float *dscale, const
 
 void cuda_gate_backward(struct device *dev, act_t *dclean, act_t *dspread, float *dscale,
                         const float *dweight, const float *dgates, const float *dsums, const float *scores,
-                        const act_t *clean, const act_t *spread, const float *scale,
+                        const float *clean, const float *spread, const float *scale,
                         const struct gate_shape *shape) {
     const int64_t grain = row_grain(shape->rows);
     const unsigned pieces = shape->rows > 0 ? cuda_pieces(shape->rows, grain) : 0;

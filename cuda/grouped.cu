@@ -238,10 +238,10 @@ static __device__ inline struct piece find_piece(const int32_t *offsets, int exp
 }
 
 /* y [rows, n] = x [rows, depth] times w_e, which stands as [n, depth] (W_TURNED) or [depth, n], + bias [E,
- * n]; row i of x at source[i] */
-template <bool W_TURNED, typename T>
+ * n]; row i of x at source[i]. Y: T or float. */
+template <bool W_TURNED, typename T, typename Y>
 static __global__ void __launch_bounds__(THREADS, BLOCKS_OF(T))
-    rows_kernel(T *y, const T *x, const int32_t *source, const T *w, const T *bias, const int32_t *offsets,
+    rows_kernel(Y *y, const T *x, const int32_t *source, const T *w, const T *bias, const int32_t *offsets,
                 int experts, int n, int depth, bool x_aligned, bool w_aligned, bool y_paired) {
     const struct piece p = find_piece(offsets, experts, blockIdx.y);
     if (p.expert < 0) return;
@@ -301,17 +301,32 @@ static unsigned most_pieces(int64_t max_rows, int32_t experts) {
     return static_cast<unsigned>(most < max_rows ? most : max_rows);
 }
 
-void cuda_grouped_linear_forward(struct device *dev, act_t *y_, const act_t *x_, const int32_t *source,
-                                 const act_t *w_, const act_t *bias_, const int32_t *offsets, int32_t experts,
+template <typename T, typename Y>
+static void forward(struct device *dev, Y *y, const T *x, const int32_t *source, const T *w, const T *bias,
+                    const int32_t *offsets, int32_t experts, int64_t max_rows, int32_t in, int32_t out) {
+    const dim3 grid(cuda_pieces(out, BLOCK), most_pieces(max_rows, experts));
+    cuda_launch(dev, "grouped_linear_forward", rows_kernel<true, T, Y>, grid, THREADS,
+                block_shared<false, true, T>(), y, x, source, w, bias, offsets, experts, out, in,
+                tile_aligned(x, in), tile_aligned(w, in), act_paired(y, out));
+}
+
+void cuda_grouped_linear_forward(struct device *dev, act_t *y, const act_t *x, const int32_t *source,
+                                 const act_t *w, const act_t *bias, const int32_t *offsets, int32_t experts,
                                  int64_t max_rows, int32_t in, int32_t out) {
     cuda_for_act(dev, [&](auto act) {
         using T = decltype(act);
-        T *y = static_cast<T *>(y_);
-        const T *x = static_cast<const T *>(x_), *w = static_cast<const T *>(w_);
-        const dim3 grid(cuda_pieces(out, BLOCK), most_pieces(max_rows, experts));
-        cuda_launch(dev, "grouped_linear_forward", rows_kernel<true, T>, grid, THREADS,
-                    block_shared<false, true, T>(), y, x, source, w, static_cast<const T *>(bias_), offsets,
-                    experts, out, in, tile_aligned(x, in), tile_aligned(w, in), act_paired(y, out));
+        forward(dev, static_cast<T *>(y), static_cast<const T *>(x), source, static_cast<const T *>(w),
+                static_cast<const T *>(bias), offsets, experts, max_rows, in, out);
+    });
+}
+
+void cuda_grouped_linear_forward_float(struct device *dev, float *y, const act_t *x, const int32_t *source,
+                                       const act_t *w, const act_t *bias, const int32_t *offsets,
+                                       int32_t experts, int64_t max_rows, int32_t in, int32_t out) {
+    cuda_for_act(dev, [&](auto act) {
+        using T = decltype(act);
+        forward(dev, y, static_cast<const T *>(x), source, static_cast<const T *>(w),
+                static_cast<const T *>(bias), offsets, experts, max_rows, in, out);
     });
 }
 
@@ -321,7 +336,7 @@ static void rows_backward(struct device *dev, T *dx, const T *dy, const T *w, co
     const T *no_bias = NULL;
     const int32_t *in_place = NULL;
     const dim3 grid(cuda_pieces(in, BLOCK), most_pieces(max_rows, experts));
-    cuda_launch(dev, "grouped_linear_backward", rows_kernel<false, T>, grid, THREADS,
+    cuda_launch(dev, "grouped_linear_backward", rows_kernel<false, T, T>, grid, THREADS,
                 block_shared<false, false, T>(), dx, dy, in_place, w, no_bias, offsets, experts, in, out,
                 tile_aligned(dy, out), tile_aligned(w, in), act_paired(dx, in));
 }

@@ -51,8 +51,8 @@ static void add_column_sums(struct device *dev, float *dbias, const act_t *dy, i
                 partial, static_cast<int>(pieces), out);
 }
 
-void cuda_linear_forward(struct device *base, act_t *y, const act_t *x, const act_t *w, const act_t *bias,
-                         int64_t rows, int32_t in, int32_t out) {
+static void multiply_forward(struct device *base, void *y, bool y_is_float, const act_t *x, const act_t *w,
+                             const act_t *bias, int64_t rows, int32_t in, int32_t out) {
     struct cuda_device *dev = cuda_device_of(base);
     const struct blas_product product = {
         .m = rows,
@@ -61,7 +61,7 @@ void cuda_linear_forward(struct device *base, act_t *y, const act_t *x, const ac
         .a_transposed = false,
         .b_transposed = true,
         .is_bf16 = dev->is_bf16,
-        .c_is_float = !dev->is_bf16,
+        .c_is_float = y_is_float || !dev->is_bf16,
         .accumulate = false,
         .a = x,
         .b = w,
@@ -69,6 +69,16 @@ void cuda_linear_forward(struct device *base, act_t *y, const act_t *x, const ac
         .c = y,
     };
     blas_multiply(dev, &product, "linear_forward");
+}
+
+void cuda_linear_forward(struct device *dev, act_t *y, const act_t *x, const act_t *w, const act_t *bias,
+                         int64_t rows, int32_t in, int32_t out) {
+    multiply_forward(dev, y, false, x, w, bias, rows, in, out);
+}
+
+void cuda_linear_forward_float(struct device *dev, float *y, const act_t *x, const act_t *w,
+                               const act_t *bias, int64_t rows, int32_t in, int32_t out) {
+    multiply_forward(dev, y, true, x, w, bias, rows, in, out);
 }
 
 void cuda_linear_backward(struct device *base, act_t *dx, float *dw, float *dbias, const act_t *dy,

@@ -225,6 +225,9 @@ struct backend {
     /* y [rows, out] = x [rows, in] w^T + bias [out] (bias may be NULL) */
     void (*linear_forward)(struct device *dev, act_t *y, const act_t *x, const act_t *w, const act_t *bias,
                            int64_t rows, int32_t in, int32_t out);
+    /* The same with y in fp32 whatever act_t is: for scores that a gate, a softmax or a loss reads. */
+    void (*linear_forward_float)(struct device *dev, float *y, const act_t *x, const act_t *w,
+                                 const act_t *bias, int64_t rows, int32_t in, int32_t out);
     /* dx [rows, in] = dy w (dx may be NULL; += if accumulate_dx); dw [out, in] += dy^T x; dbias [out] += sum
      * dy (dw and dbias may be NULL) */
     void (*linear_backward)(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,
@@ -240,6 +243,10 @@ struct backend {
     void (*grouped_linear_forward)(struct device *dev, act_t *y, const act_t *x, const int32_t *source,
                                    const act_t *w, const act_t *bias, const int32_t *offsets, int32_t experts,
                                    int64_t max_rows, int32_t in, int32_t out);
+    /* The same with y in fp32 whatever act_t is. */
+    void (*grouped_linear_forward_float)(struct device *dev, float *y, const act_t *x, const int32_t *source,
+                                         const act_t *w, const act_t *bias, const int32_t *offsets,
+                                         int32_t experts, int64_t max_rows, int32_t in, int32_t out);
     void (*grouped_linear_backward)(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,
                                     const act_t *x, const int32_t *source, const act_t *w,
                                     const int32_t *offsets, int32_t experts, int64_t max_rows, int32_t in,
@@ -382,8 +389,8 @@ struct backend {
 
     /* ---- gates with noise, and mixtures of class probabilities
      * --------------------------------------------------- */
-    /* H = clean + noise_scale N(0, 1) (softplus(spread) + noise_epsilon), clean and spread [rows, E] act;
-     * just clean if not noisy or GATE_BY_CHANCE (spread may be NULL then). The K largest of H (ties: lowest
+    /* H = clean + noise_scale N(0, 1) (softplus(spread) + noise_epsilon), clean and spread [rows, E]; just
+     * clean if not noisy or GATE_BY_CHANCE (spread may be NULL then). The K largest of H (ties: lowest
      * expert first) get the gates g that shape->kind says, the others 0. scale [rows] (NULL = 1) multiplies
      * the row's gates; a row of scale 0 chooses nothing, counts nowhere. Outputs: scores [rows, E] = H, kept
      * for backward; gates [rows, E] = scale g; index [rows, K], best first, = (r % A) E + e, -1 if not used;
@@ -396,15 +403,15 @@ struct backend {
      * downwards: q[K] (from 0) where H_e > q[K], else q[K - 1]. GATE_BY_CHANCE: the sum of softmax(clean).
      * Else: the rows whose K largest hold e. */
     void (*gate_forward)(struct device *dev, float *scores, float *gates, int32_t *index, float *weight,
-                         int32_t *counts, float *sums, float *entropy, const act_t *clean,
-                         const act_t *spread, const float *scale, const struct gate_shape *shape);
+                         int32_t *counts, float *sums, float *entropy, const float *clean,
+                         const float *spread, const float *scale, const struct gate_shape *shape);
     /* Gradient of  sum weight . dweight + sum gates . dgates + sum sums . dsums  (each may be NULL = 0):
-     * dclean, dspread [rows, E] = (dspread NULL where there is no spread), dscale [rows] = (may be NULL).
-     * Which experts are chosen, and the noise, are constants; thresholds t are not. dclean is 0 in rows of
-     * scale 0, and so is dscale. */
+     * dclean, dspread [rows, E] = (dspread NULL where there is no spread), rounded to act_t for the products
+     * that they go into; dscale [rows] = (may be NULL). Which experts are chosen, and the noise, are
+     * constants; thresholds t are not. dclean is 0 in rows of scale 0, and so is dscale. */
     void (*gate_backward)(struct device *dev, act_t *dclean, act_t *dspread, float *dscale,
                           const float *dweight, const float *dgates, const float *dsums, const float *scores,
-                          const act_t *clean, const act_t *spread, const float *scale,
+                          const float *clean, const float *spread, const float *scale,
                           const struct gate_shape *shape);
     /* loss [2] = importance and load before their weights, summed over gates, and dsums [3, A, E] = the
      * gradient of their weighted sum with respect to sums. All in double. GATE_TOP_K_SOFTMAX  CV^2 of
@@ -421,15 +428,22 @@ struct backend {
     void (*gate_balance_joint)(struct device *dev, float *group_dsums, float *dsums, double *loss,
                                const float *group_sums, const float *sums, const int32_t *counts,
                                const struct gate_balance *balance);
-    /* y [rows, width] = softmax of each row of x; y may alias x */
-    void (*softmax_forward)(struct device *dev, act_t *y, const act_t *x, int64_t rows, int32_t width);
-    /* dx = y (dy - sum y dy); dx may alias dy */
-    void (*softmax_backward)(struct device *dev, act_t *dx, const act_t *dy, const act_t *y, int64_t rows,
-                             int32_t width);
+    /* Experts' class probabilities and their mixture: prob[i] = softmax of logits[i], for rows i =
+     * position[r, k] of [.., C]; y [rows, C] = sum over k, ascending, of weight[r, k] prob[position[r, k]]
+     * (slots of position -1 add 0). Rows that no slot holds are not touched. prob may alias logits. weight
+     * and position NULL: K = 1, and row r's slot is row r, of weight 1; y may alias prob then. */
+    void (*mixture_forward)(struct device *dev, float *y, float *prob, const float *logits,
+                            const float *weight, const int32_t *position, int64_t rows, int32_t top_k,
+                            int32_t classes);
+    /* dlogits [.., C] = gradient of sum y . dy, rounded to act_t for the products that it goes into;
+     * dweight[r, k] = prob[position[r, k]] . dy[r], 0 at position -1 (NULL where weight is) */
+    void (*mixture_backward)(struct device *dev, act_t *dlogits, float *dweight, const float *dy,
+                             const float *prob, const float *weight, const int32_t *position, int64_t rows,
+                             int32_t top_k, int32_t classes);
     /* Per row of y [rows, C] (targets[r] < 0: ignored, all outputs 0): nll = the loss that shape->kind says,
      * -ln of at least 2^-126; correct [rows]: 1 if the largest y is the target's (first of equals), else 0.
      * dy [rows, C] = gradient of grad_scale * sum of nll (may be NULL). */
-    void (*mixture_loss)(struct device *dev, float *nll, int32_t *correct, act_t *dy, const act_t *y,
+    void (*mixture_loss)(struct device *dev, float *nll, int32_t *correct, float *dy, const float *y,
                          const int32_t *targets, const struct mixture_shape *shape);
 
     /* ---- optimizer

@@ -31,13 +31,18 @@ void classifier_plan(struct classifier *c, struct nn_memory *memory) {
     c->images = nn_kept(memory, rows * c->config.input);
     c->labels = arena_array(&memory->kept, int32_t, rows);
     take_report(c, false, &memory->kept);
-    c->d_mixed = nn_scratch(memory, outputs);
+    const size_t mark = arena_mark(&memory->scratch);
+    c->pixels = memory->act_size == sizeof(float)
+                    ? c->images
+                    : arena_array(&memory->scratch, float, rows * c->config.input);
+    arena_rewind(&memory->scratch, mark);
+    c->d_mixed = arena_array(&memory->scratch, float, outputs);
     if (c->config.kind == CLASSIFIER_DENSE) {
         perceptron_plan(&c->parts.dense, memory, limits);
         c->mixed = c->parts.dense.y;
         return;
     }
-    c->mixed = nn_kept(memory, outputs);
+    c->mixed = arena_array(&memory->kept, float, outputs);
     mixture_plan(&c->parts.experts, memory, limits);
     if (classifier_is_hierarchical(&c->config))
         hierarchy_plan(&c->parts.hierarchy, memory, limits);
@@ -105,12 +110,10 @@ struct device_options classifier_device(const struct classifier_config *config, 
 static moe_status check_device(const struct device *dev, moe_err *err) {
     moe_status status = MOE_OK;
     const struct backend *be = dev->ops;
-    moe_check(be->gate_forward != NULL && be->gate_backward != NULL && be->softmax_forward != NULL &&
-                  be->softmax_backward != NULL && be->mixture_loss != NULL,
+    moe_check(be->linear_forward_float != NULL && be->grouped_linear_forward_float != NULL &&
+                  be->gate_forward != NULL && be->gate_backward != NULL && be->mixture_forward != NULL &&
+                  be->mixture_backward != NULL && be->mixture_loss != NULL,
               err, MOE_ENOTSUP, "device %s has no gates for image classifiers; use --device cpu", be->name);
-    moe_check(be->act_size == sizeof(float), err, MOE_ENOTSUP,
-              "image classifiers compute in fp32, not in the %zu bytes of device %s; use --device %s:fp32",
-              be->act_size, be->name, be->name);
 out:
     return status;
 }
@@ -226,13 +229,14 @@ static double noise_of(const struct classifier *c, const struct nn_pass *pass) {
 static void upload(struct classifier *c, const struct classifier_batch *batch) {
     const struct backend *be = c->dev->ops;
     const size_t rows = (size_t)batch->batch;
-    be->upload(c->dev, c->images, batch->images, rows * (size_t)c->config.input * sizeof *batch->images);
+    be->upload(c->dev, c->pixels, batch->images, rows * (size_t)c->config.input * sizeof *batch->images);
     be->upload(c->dev, c->labels, batch->labels, rows * sizeof *batch->labels);
     c->last_batch = batch->batch;
 }
 
-/* Up to c->mixed. */
+/* From c->pixels to c->mixed. */
 static void forward(struct classifier *c, const struct nn_pass *pass) {
+    c->dev->ops->to_act(c->dev, c->images, c->pixels, pass->rows * c->config.input);
     if (c->config.kind == CLASSIFIER_DENSE) {
         perceptron_forward(&c->parts.dense, pass, c->images);
         return;
@@ -288,7 +292,7 @@ static void balance(struct classifier *c, double weight) {
 
 /* Loss and hits of each image, and the loss's sum; the gradient too if d_mixed is not NULL. */
 static void output_loss(struct classifier *c, const struct classifier_batch *batch, double grad_scale,
-                        act_t *d_mixed) {
+                        float *d_mixed) {
     const struct mixture_shape shape = {
         .rows = batch->batch,
         .classes = c->config.classes,

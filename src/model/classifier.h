@@ -69,8 +69,9 @@ struct device_options classifier_device(const struct classifier_config *config, 
                                         int64_t max_batch);
 
 /* Builds the model on a device and plans its memory. MOE_ECONFIG as classifier_check(); MOE_EMISMATCH if
- * config->expected_parameters is stated and differs; MOE_ENOTSUP if the device lacks an operation or keeps
- * activations in less than fp32. dev must outlive the classifier. */
+ * config->expected_parameters is stated and differs; MOE_ENOTSUP if the device lacks an operation. dev must
+ * outlive the classifier. Images and hidden layers are in the device's type of activations; gates, class
+ * probabilities and losses in fp32. */
 moe_status classifier_create(const struct classifier_config *config, const struct classifier_limits *limits,
                              struct device *dev, struct classifier **out_classifier, moe_err *err);
 void classifier_destroy(struct classifier *c); /* NULL is allowed */

@@ -39,9 +39,10 @@ struct classifier {
     struct routing routing;           /* host statistics of all levels */
     int64_t last_batch;               /* images of the last batch */
     void *kept_block, *scratch_block; /* device memory */
+    float *pixels;                    /* [B, D] as uploaded: images, or scratch until they are rounded */
     act_t *images;                    /* [B, D] */
     int32_t *labels;                  /* [B] */
-    act_t *mixed, *d_mixed;           /* [B, C] */
+    float *mixed, *d_mixed;           /* [B, C] */
     struct classifier_report out;     /* begins the report that `report` fetches; the gates' end it */
     struct classifier_report seen;    /* on the host, of the slot read last */
     struct report report;

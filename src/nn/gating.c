@@ -41,8 +41,8 @@ void gating_take_report(const struct gating *g, struct gate_report *report, stru
 
 void gating_plan(struct gating *g, struct nn_memory *memory, struct nn_limits limits) {
     const int64_t rows = limits.max_batch * limits.max_seq, choices = rows * g->set.gates * g->set.top_k;
-    g->clean = nn_kept(memory, rows * cells(g));
-    g->spread = has_noise_matrix(&g->set) ? nn_kept(memory, rows * cells(g)) : NULL;
+    g->clean = arena_array(&memory->kept, float, rows *cells(g));
+    g->spread = has_noise_matrix(&g->set) ? arena_array(&memory->kept, float, rows *cells(g)) : NULL;
     g->scores = arena_array(&memory->kept, float, rows *cells(g));
     g->gates = arena_array(&memory->kept, float, rows *cells(g));
     g->index = arena_array(&memory->kept, int32_t, choices);
@@ -81,11 +81,11 @@ void gating_forward(const struct gating *g, const struct nn_pass *pass, double n
     const struct backend *be = pass->dev->ops;
     const struct gate_shape shape = shape_of(g, pass, noise);
     const int32_t out = (int32_t)cells(g);
-    be->linear_forward(pass->dev, g->clean, x, params_weight(pass->params, g->weight), NULL, pass->rows,
-                       g->set.input, out);
+    be->linear_forward_float(pass->dev, g->clean, x, params_weight(pass->params, g->weight), NULL, pass->rows,
+                             g->set.input, out);
     if (g->spread != NULL && shape.noisy)
-        be->linear_forward(pass->dev, g->spread, x, params_weight(pass->params, g->noise), NULL, pass->rows,
-                           g->set.input, out);
+        be->linear_forward_float(pass->dev, g->spread, x, params_weight(pass->params, g->noise), NULL,
+                                 pass->rows, g->set.input, out);
     be->gate_forward(pass->dev, g->scores, g->gates, g->index, g->choice, g->out.counts, g->out.sums,
                      g->out.entropy, g->clean, shape.noisy ? g->spread : NULL, scale, &shape);
 }

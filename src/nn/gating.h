@@ -31,7 +31,7 @@ struct gating {
     int32_t weight,
         noise; /* parameters prefix.gate.weight and prefix.noise.weight [A E, D]; noise may be -1 */
     /* kept */
-    act_t *clean, *spread; /* [rows, A E] */
+    float *clean, *spread; /* [rows, A E] */
     float *scores, *gates; /* [rows, A E] */
     int32_t *index;        /* [rows, A K] */
     float *choice;         /* [rows, A K] combine weights */

@@ -41,6 +41,11 @@ void linear_forward(const struct linear *l, const struct nn_pass *pass, act_t *y
                                    params_weight(pass->params, l->bias), pass->rows, l->in, l->out);
 }
 
+void linear_forward_float(const struct linear *l, const struct nn_pass *pass, float *y, const act_t *x) {
+    pass->dev->ops->linear_forward_float(pass->dev, y, x, params_weight(pass->params, l->weight),
+                                         params_weight(pass->params, l->bias), pass->rows, l->in, l->out);
+}
+
 void linear_backward(const struct linear *l, const struct nn_pass *pass, act_t *dx, const act_t *dy,
                      const act_t *x, bool accumulate_dx) {
     pass->dev->ops->linear_backward(

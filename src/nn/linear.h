@@ -24,6 +24,8 @@ moe_status linear_declare(struct linear *l, struct params *params, const char *p
                           int32_t out, bool with_bias, struct linear_init init, moe_err *err);
 /* y [rows, out] = x [rows, in] w^T + b */
 void linear_forward(const struct linear *l, const struct nn_pass *pass, act_t *y, const act_t *x);
+/* The same in fp32, whatever the type of activations */
+void linear_forward_float(const struct linear *l, const struct nn_pass *pass, float *y, const act_t *x);
 /* dx [rows, in] = or += dy w (dx may be NULL) */
 void linear_backward(const struct linear *l, const struct nn_pass *pass, act_t *dx, const act_t *dy,
                      const act_t *x, bool accumulate_dx);

@@ -97,15 +97,15 @@ void mixture_plan(struct mixture *m, struct nn_memory *memory, struct nn_limits 
     m->x_sorted = memory->grouped_source ? NULL : nn_kept(memory, used * m->set.input);
     m->pre = nn_kept(memory, used * m->set.hidden);
     m->mid = nn_kept(memory, used * m->set.hidden);
-    m->y_sorted = nn_kept(memory, used * m->set.classes);
+    m->prob = arena_array(&memory->kept, float, used * m->set.classes);
     m->d_choice = arena_array(&memory->scratch, float, rows * m->set.slots); /* read by the gates after */
     const size_t mark = arena_mark(&memory->scratch);
-    m->d_sorted = nn_scratch(memory, used * m->set.classes);
+    m->d_logits = nn_scratch(memory, used * m->set.classes);
     m->d_mid = nn_scratch(memory, used * m->set.hidden);
     arena_rewind(&memory->scratch, mark);
 }
 
-void mixture_forward(const struct mixture *m, const struct nn_pass *pass, act_t *y, const act_t *x,
+void mixture_forward(const struct mixture *m, const struct nn_pass *pass, float *y, const act_t *x,
                      const int32_t *index, const float *choice) {
     const struct backend *be = pass->dev->ops;
     const int32_t experts = m->set.experts, hidden = m->set.hidden, classes = m->set.classes;
@@ -119,25 +119,24 @@ void mixture_forward(const struct mixture *m, const struct nn_pass *pass, act_t 
         pass->dev, m->pre, rows.x, rows.source, params_weight(pass->params, m->fc1_weight),
         params_weight(pass->params, m->fc1_bias), m->offsets, experts, used, m->set.input, hidden);
     be->activation_forward(pass->dev, ACTIVATION_RELU, m->mid, m->pre, used, hidden, nn_dropout(pass, 0, 0));
-    be->grouped_linear_forward(
-        pass->dev, m->y_sorted, m->mid, NULL, params_weight(pass->params, m->fc2_weight),
+    be->grouped_linear_forward_float(
+        pass->dev, m->prob, m->mid, NULL, params_weight(pass->params, m->fc2_weight),
         params_weight(pass->params, m->fc2_bias), m->offsets, experts, used, hidden, classes);
-    be->softmax_forward(pass->dev, m->y_sorted, m->y_sorted, used, classes);
-    be->combine(pass->dev, y, m->y_sorted, choice, m->position, pass->rows, m->set.slots, classes, false);
+    be->mixture_forward(pass->dev, y, m->prob, m->prob, choice, m->position, pass->rows, m->set.slots,
+                        classes);
 }
 
-void mixture_backward(const struct mixture *m, const struct nn_pass *pass, const act_t *dy, const act_t *x,
+void mixture_backward(const struct mixture *m, const struct nn_pass *pass, const float *dy, const act_t *x,
                       const float *choice) {
     const struct backend *be = pass->dev->ops;
     const struct params *params = pass->params;
     const int32_t experts = m->set.experts, hidden = m->set.hidden, classes = m->set.classes;
     const int64_t used = pass->rows * m->set.used;
     const struct nn_rows rows = nn_rows_of(m->x_sorted, x, m->source);
-    be->combine_backward(pass->dev, m->d_sorted, m->d_choice, dy, m->y_sorted, choice, m->position,
-                         pass->rows, m->set.slots, classes);
-    be->softmax_backward(pass->dev, m->d_sorted, m->d_sorted, m->y_sorted, used, classes);
+    be->mixture_backward(pass->dev, m->d_logits, m->d_choice, dy, m->prob, choice, m->position, pass->rows,
+                         m->set.slots, classes);
     be->grouped_linear_backward(pass->dev, m->d_mid, params_grad(params, m->fc2_weight),
-                                params_grad(params, m->fc2_bias), m->d_sorted, m->mid, NULL,
+                                params_grad(params, m->fc2_bias), m->d_logits, m->mid, NULL,
                                 params_weight(params, m->fc2_weight), m->offsets, experts, used, hidden,
                                 classes);
     be->activation_backward(pass->dev, ACTIVATION_RELU, m->d_mid, m->d_mid, m->pre, used, hidden,

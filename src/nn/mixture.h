@@ -35,10 +35,10 @@ struct mixture {
     int32_t *dropped;  /* [E], all 0: there is no capacity */
     act_t *x_sorted;   /* [S, D]; NULL: products read rows where they stand */
     act_t *pre, *mid;  /* [S, F] */
-    act_t *y_sorted;   /* [S, C] */
+    float *prob;       /* [S, C] of the experts' classes */
     /* scratch */
     float *d_choice; /* [rows, slots] */
-    act_t *d_sorted; /* [S, C] */
+    act_t *d_logits; /* [S, C] */
     act_t *d_mid;    /* [S, F] */
 };
 
@@ -48,10 +48,10 @@ moe_status mixture_declare(struct mixture *m, struct params *params, const char 
 moe_status mixture_initialize(const struct mixture *m, struct params *params, moe_err *err);
 void mixture_plan(struct mixture *m, struct nn_memory *memory, struct nn_limits limits);
 /* y [rows, C] from x [rows, D]; index and choice [rows, slots] say which experts (-1: none) and how much. */
-void mixture_forward(const struct mixture *m, const struct nn_pass *pass, act_t *y, const act_t *x,
+void mixture_forward(const struct mixture *m, const struct nn_pass *pass, float *y, const act_t *x,
                      const int32_t *index, const float *choice);
 /* From dy [rows, C] to the parameters and to m->d_choice. The input gets no gradient: it is an image. */
-void mixture_backward(const struct mixture *m, const struct nn_pass *pass, const act_t *dy, const act_t *x,
+void mixture_backward(const struct mixture *m, const struct nn_pass *pass, const float *dy, const act_t *x,
                       const float *choice);
 
 /* The declarations of one layer out of fan_in under an init; also for a dense network. */

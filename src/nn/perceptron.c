@@ -31,8 +31,9 @@ void perceptron_plan(struct perceptron *n, struct nn_memory *memory, struct nn_l
     const int64_t rows = limits.max_batch * limits.max_seq;
     n->pre = nn_kept(memory, rows * n->fc1.out);
     n->mid = nn_kept(memory, rows * n->fc1.out);
-    n->y = nn_kept(memory, rows * n->fc2.out);
+    n->y = arena_array(&memory->kept, float, rows * n->fc2.out);
     const size_t mark = arena_mark(&memory->scratch);
+    n->d_logits = nn_scratch(memory, rows * n->fc2.out);
     n->d_mid = nn_scratch(memory, rows * n->fc1.out);
     arena_rewind(&memory->scratch, mark);
 }
@@ -42,14 +43,15 @@ void perceptron_forward(const struct perceptron *n, const struct nn_pass *pass, 
     linear_forward(&n->fc1, pass, n->pre, x);
     be->activation_forward(pass->dev, ACTIVATION_RELU, n->mid, n->pre, pass->rows, n->fc1.out,
                            nn_dropout(pass, 0, 0));
-    linear_forward(&n->fc2, pass, n->y, n->mid);
-    be->softmax_forward(pass->dev, n->y, n->y, pass->rows, n->fc2.out);
+    linear_forward_float(&n->fc2, pass, n->y, n->mid);
+    be->mixture_forward(pass->dev, n->y, n->y, n->y, NULL, NULL, pass->rows, 1, n->fc2.out);
 }
 
-void perceptron_backward(const struct perceptron *n, const struct nn_pass *pass, act_t *dy, const act_t *x) {
+void perceptron_backward(const struct perceptron *n, const struct nn_pass *pass, const float *dy,
+                         const act_t *x) {
     const struct backend *be = pass->dev->ops;
-    be->softmax_backward(pass->dev, dy, dy, n->y, pass->rows, n->fc2.out);
-    linear_backward(&n->fc2, pass, n->d_mid, dy, n->mid, false);
+    be->mixture_backward(pass->dev, n->d_logits, NULL, dy, n->y, NULL, NULL, pass->rows, 1, n->fc2.out);
+    linear_backward(&n->fc2, pass, n->d_mid, n->d_logits, n->mid, false);
     be->activation_backward(pass->dev, ACTIVATION_RELU, n->d_mid, n->d_mid, n->pre, pass->rows, n->fc1.out,
                             nn_dropout(pass, 0, 0));
     linear_backward(&n->fc1, pass, NULL, n->d_mid, x, false);

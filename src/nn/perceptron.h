@@ -7,7 +7,9 @@
 
 struct perceptron {
     struct linear fc1, fc2; /* [F, D], [C, F] */
-    act_t *pre, *mid, *y;   /* [rows, F], [rows, F], [rows, C], kept */
+    act_t *pre, *mid;       /* [rows, F], kept */
+    float *y;               /* [rows, C], kept */
+    act_t *d_logits;        /* [rows, C], scratch */
     act_t *d_mid;           /* [rows, F], scratch */
 };
 
@@ -16,7 +18,8 @@ moe_status perceptron_declare(struct perceptron *n, struct params *params, const
 void perceptron_plan(struct perceptron *n, struct nn_memory *memory, struct nn_limits limits);
 /* n->y from x [rows, D] */
 void perceptron_forward(const struct perceptron *n, const struct nn_pass *pass, const act_t *x);
-/* From dy [rows, C], which is overwritten. The input gets no gradient: it is an image. */
-void perceptron_backward(const struct perceptron *n, const struct nn_pass *pass, act_t *dy, const act_t *x);
+/* From dy [rows, C]. The input gets no gradient: it is an image. */
+void perceptron_backward(const struct perceptron *n, const struct nn_pass *pass, const float *dy,
+                         const act_t *x);
 
 #endif

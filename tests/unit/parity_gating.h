@@ -1,8 +1,9 @@
-/* parity_gating.h - noisy top-k gates, softmax of short rows, loss of a mixture */
+/* parity_gating.h - noisy top-k gates, mixtures of class probabilities and their loss */
 #ifndef PARITY_GATING_H
 #define PARITY_GATING_H
 
 #include "parity_harness.h"
+#include "parity_routing.h"
 
 struct gate_case {
     struct gate_shape shape;
@@ -47,8 +48,8 @@ static const struct gate_case gate_cases[] = {
 /* Adds clean, spread and scale. */
 static void gate_inputs(struct parity *t, const struct gate_case *c) {
     const int64_t cells = c->shape.rows * c->shape.experts;
-    parity_acts(t, "clean", PARITY_IN, cells, c->clean);
-    parity_acts(t, "spread", PARITY_IN, cells, 1.0f);
+    parity_floats(t, "clean", PARITY_IN, cells, c->clean);
+    parity_floats(t, "spread", PARITY_IN, cells, 1.0f);
     float *scale = parity_floats(t, "scale", PARITY_IN, c->shape.rows, 0.5f);
     for (int64_t r = 0; r < c->shape.rows; r++)
         scale[r] = r % 3 == 1 ? 0.0f : 0.05f + fabsf(scale[r]);
@@ -94,7 +95,6 @@ static void gate_probabilities(double *q, const float *scores, int32_t experts) 
 /* Whether rounding could change a choice: two scores of a row nearer than 1e-5; source B's threshold, where a
  * score lies beside a probability; a chance beside its number. */
 static bool gate_is_close(struct parity *t, const struct gate_case *c) {
-    parity_round(t);
     parity_execute(t, 0, call_gate_forward, c);
     const float *scores = t->slot[GATE_SCORES].result[0];
     const struct gate_shape *s = &c->shape;
@@ -159,6 +159,7 @@ static void gate_draw(struct parity *t, const struct gate_case *c) {
 static void gate_forward_agrees(void **state) {
     struct parity *t = *state;
     PARITY_BEGIN(t, gate_forward, 2e-6);
+    t->in_float = true;
     for (int i = 0; i < PARITY_COUNT(gate_cases); i++) {
         gate_draw(t, &gate_cases[i]);
         parity_run(t, call_gate_forward, &gate_cases[i]);
@@ -177,6 +178,7 @@ static void call_gate_backward(struct device *dev, void *const *p, const void *a
 static void gate_backward_agrees(void **state) {
     struct parity *t = *state;
     PARITY_BEGIN(t, gate_backward, 1e-5);
+    t->in_float = true;
     for (int i = 0; i < PARITY_COUNT(gate_cases); i++) {
         const struct gate_case *c = &gate_cases[i];
         const struct gate_shape *s = &c->shape;
@@ -290,63 +292,129 @@ static void gate_balance_joint_agrees(void **state) {
     parity_end(t);
 }
 
-/* ---- softmax
+/* ---- mixtures of class probabilities
  * ------------------------------------------------------------------------------------------------------ */
 
-struct softmax_case {
+/* Slots of the cases of routing, `hidden` classes; and rows that are their own only slot. */
+struct single_case {
     int64_t rows;
-    int32_t width;
+    int32_t classes;
     float size;
 };
 
-static const struct softmax_case softmax_cases[] = {
+static const struct single_case single_cases[] = {
     {1, 1, 1.0f}, {3, 2, 1.0f}, {128, 10, 3.0f}, {7, 33, 20.0f}, {1700, 10, 1.0f}, {3, 1000, 5.0f},
 };
 
-static void call_softmax_forward(struct device *dev, void *const *p, const void *args, double *host) {
-    (void)host;
-    const struct softmax_case *c = args;
-    dev->ops->softmax_forward(dev, p[0], p[1], c->rows, c->width);
-    dev->ops->softmax_forward(dev, p[2], p[2], c->rows, c->width);
+static void single_label(struct parity *t, const struct single_case *c) {
+    parity_case(t, "rows %d classes %d", (int)c->rows, c->classes);
+    parity_needs(t, c->rows, 0, 0, c->classes);
 }
 
-static void softmax_forward_agrees(void **state) {
+/* Rows of scores become rows of probabilities. */
+static void mixture_probabilities(struct parity *t, float *x, int64_t rows, int32_t classes) {
+    t->reference->ops->mixture_forward(t->reference, x, x, x, NULL, NULL, rows, 1, classes);
+}
+
+/* Makes rows of x [slots, classes] that no slot holds NaN: they must be neither read nor written. */
+static void poison_unheld(float *x, const int32_t *position, int64_t slots, int32_t classes) {
+    for (int64_t i = 0; i < slots; i++) {
+        bool held = false;
+        for (int64_t slot = 0; slot < slots; slot++)
+            held = held || position[slot] == i;
+        if (!held) memset(x + i * classes, PARITY_POISON, (size_t)classes * sizeof *x);
+    }
+}
+
+/* Slots y, prob, offsets, position, source, weight, logits, y of logits in place, those logits. */
+static void call_mixture_forward(struct device *dev, void *const *p, const void *args, double *host) {
+    (void)host;
+    const struct route_case *c = args;
+    const struct route_shape *s = &c->shape;
+    dev->ops->mixture_forward(dev, p[0], p[1], p[6], p[5], p[3], s->rows, s->top_k, c->hidden);
+    dev->ops->mixture_forward(dev, p[7], p[8], p[8], p[5], p[3], s->rows, s->top_k, c->hidden);
+}
+
+static void call_single_forward(struct device *dev, void *const *p, const void *args, double *host) {
+    (void)host;
+    const struct single_case *c = args;
+    dev->ops->mixture_forward(dev, p[0], p[1], p[2], NULL, NULL, c->rows, 1, c->classes);
+    dev->ops->mixture_forward(dev, p[3], p[3], p[3], NULL, NULL, c->rows, 1, c->classes);
+}
+
+static void mixture_forward_agrees(void **state) {
     struct parity *t = *state;
-    PARITY_BEGIN(t, softmax_forward, 2e-6);
-    for (int i = 0; i < PARITY_COUNT(softmax_cases); i++) {
-        const struct softmax_case *c = &softmax_cases[i];
-        parity_case(t, "rows %d width %d", (int)c->rows, c->width);
-        parity_needs(t, c->rows, 0, 0, c->width);
-        parity_acts(t, "y", PARITY_OUT, c->rows * c->width, 0.0f);
-        parity_acts(t, "x", PARITY_IN, c->rows * c->width, c->size);
-        parity_acts(t, "in place", PARITY_INOUT, c->rows * c->width, c->size);
-        parity_run(t, call_softmax_forward, c);
+    PARITY_BEGIN(t, mixture_forward, 2e-6);
+    t->in_float = true;
+    for (int i = 0; i < PARITY_COUNT(route_cases); i++) {
+        const struct route_case *c = &route_cases[i];
+        const int64_t rows = c->shape.rows, slots = rows * c->shape.top_k;
+        route_label(t, c);
+        parity_floats(t, "y", PARITY_OUT, rows * c->hidden, 0.0f);
+        parity_floats(t, "prob", PARITY_OUT, slots * c->hidden, 0.0f);
+        routed_slots(t, c);
+        const int32_t *position = t->slot[3].initial;
+        poison_unheld(parity_floats(t, "logits", PARITY_IN, slots * c->hidden, 3.0f), position, slots,
+                      c->hidden);
+        parity_floats(t, "y of logits in place", PARITY_OUT, rows * c->hidden, 0.0f);
+        poison_unheld(parity_floats(t, "in place", PARITY_INOUT, slots * c->hidden, 3.0f), position, slots,
+                      c->hidden);
+        parity_run(t, call_mixture_forward, c);
+    }
+    for (int i = 0; i < PARITY_COUNT(single_cases); i++) {
+        const struct single_case *c = &single_cases[i];
+        single_label(t, c);
+        parity_floats(t, "y", PARITY_OUT, c->rows * c->classes, 0.0f);
+        parity_floats(t, "prob", PARITY_OUT, c->rows * c->classes, 0.0f);
+        parity_floats(t, "logits", PARITY_IN, c->rows * c->classes, c->size);
+        parity_floats(t, "in place", PARITY_INOUT, c->rows * c->classes, c->size);
+        parity_run(t, call_single_forward, c);
     }
     parity_end(t);
 }
 
-static void call_softmax_backward(struct device *dev, void *const *p, const void *args, double *host) {
+/* Slots dlogits, dweight, offsets, position, source, weight, dy, prob. */
+static void call_mixture_backward(struct device *dev, void *const *p, const void *args, double *host) {
     (void)host;
-    const struct softmax_case *c = args;
-    dev->ops->softmax_backward(dev, p[0], p[1], p[2], c->rows, c->width);
-    dev->ops->softmax_backward(dev, p[3], p[3], p[2], c->rows, c->width);
+    const struct route_case *c = args;
+    const struct route_shape *s = &c->shape;
+    dev->ops->mixture_backward(dev, p[0], p[1], p[6], p[7], p[5], p[3], s->rows, s->top_k, c->hidden);
 }
 
-static void softmax_backward_agrees(void **state) {
+static void call_single_backward(struct device *dev, void *const *p, const void *args, double *host) {
+    (void)host;
+    const struct single_case *c = args;
+    dev->ops->mixture_backward(dev, p[0], NULL, p[1], p[2], NULL, NULL, c->rows, 1, c->classes);
+}
+
+static void mixture_backward_agrees(void **state) {
     struct parity *t = *state;
-    PARITY_BEGIN(t, softmax_backward, 2e-6);
-    for (int i = 0; i < PARITY_COUNT(softmax_cases); i++) {
-        const struct softmax_case *c = &softmax_cases[i];
-        parity_case(t, "rows %d width %d", (int)c->rows, c->width);
-        parity_needs(t, c->rows, 0, 0, c->width);
-        parity_acts(t, "dx", PARITY_OUT, c->rows * c->width, 0.0f);
+    PARITY_BEGIN(t, mixture_backward, 2e-6);
+    t->in_float = true;
+    for (int i = 0; i < PARITY_COUNT(route_cases); i++) {
+        const struct route_case *c = &route_cases[i];
+        const int64_t rows = c->shape.rows, slots = rows * c->shape.top_k;
+        route_label(t, c);
+        parity_acts(t, "dlogits", PARITY_OUT, slots * c->hidden, 0.0f);
         parity_floor(t, 0.1);
-        parity_acts(t, "dy", PARITY_IN, c->rows * c->width, 1.0f);
-        float *y = parity_acts(t, "y", PARITY_IN, c->rows * c->width, c->size);
-        t->reference->ops->softmax_forward(t->reference, y, y, c->rows, c->width);
-        parity_acts(t, "in place", PARITY_INOUT, c->rows * c->width, 1.0f);
+        parity_floats(t, "dweight", PARITY_OUT, slots, 0.0f);
+        parity_floor(t, 1.0);
+        routed_slots(t, c);
+        parity_floats(t, "dy", PARITY_IN, rows * c->hidden, 1.0f);
+        float *prob = parity_floats(t, "prob", PARITY_IN, slots * c->hidden, 3.0f);
+        mixture_probabilities(t, prob, slots, c->hidden);
+        poison_unheld(prob, t->slot[3].initial, slots, c->hidden);
+        parity_run(t, call_mixture_backward, c);
+    }
+    for (int i = 0; i < PARITY_COUNT(single_cases); i++) {
+        const struct single_case *c = &single_cases[i];
+        single_label(t, c);
+        parity_acts(t, "dlogits", PARITY_OUT, c->rows * c->classes, 0.0f);
         parity_floor(t, 0.1);
-        parity_run(t, call_softmax_backward, c);
+        parity_floats(t, "dy", PARITY_IN, c->rows * c->classes, 1.0f);
+        mixture_probabilities(t, parity_floats(t, "prob", PARITY_IN, c->rows * c->classes, c->size), c->rows,
+                              c->classes);
+        parity_run(t, call_single_backward, c);
     }
     parity_end(t);
 }
@@ -376,6 +444,7 @@ static void call_mixture_loss(struct device *dev, void *const *p, const void *ar
 static void mixture_loss_agrees(void **state) {
     struct parity *t = *state;
     PARITY_BEGIN(t, mixture_loss, 2e-6);
+    t->in_float = true;
     for (int i = 0; i < PARITY_COUNT(mixture_cases); i++) {
         const struct mixture_case *c = &mixture_cases[i];
         const struct mixture_shape *s = &c->shape;
@@ -385,10 +454,10 @@ static void mixture_loss_agrees(void **state) {
         parity_floats(t, "nll", PARITY_OUT, s->rows, 0.0f);
         parity_floor(t, 1.0);
         parity_ints(t, "correct", PARITY_OUT, s->rows);
-        parity_acts(t, "dy", c->gradient ? PARITY_OUT : PARITY_SCRATCH, s->rows * s->classes, 0.0f);
+        parity_floats(t, "dy", c->gradient ? PARITY_OUT : PARITY_SCRATCH, s->rows * s->classes, 0.0f);
         parity_floor(t, (double)s->grad_scale);
-        float *y = parity_acts(t, "y", PARITY_IN, s->rows * s->classes, 2.0f);
-        t->reference->ops->softmax_forward(t->reference, y, y, s->rows, s->classes);
+        float *y = parity_floats(t, "y", PARITY_IN, s->rows * s->classes, 2.0f);
+        mixture_probabilities(t, y, s->rows, s->classes);
         int32_t *target = parity_ints(t, "targets", PARITY_IN, s->rows);
         for (int64_t r = 0; r < s->rows; r++) {
             target[r] = r % 11 == 5 ? -1 : (int32_t)parity_below(t, s->classes);

@@ -25,21 +25,38 @@ static void call_linear_forward(struct device *dev, void *const *p, const void *
     dev->ops->linear_forward(dev, p[0], p[1], p[2], c->bias ? p[3] : NULL, c->rows, c->in, c->out);
 }
 
-static void linear_forward_agrees(void **state) {
-    struct parity *t = *state;
-    PARITY_BEGIN(t, linear_forward, 2e-6);
+static void call_linear_forward_float(struct device *dev, void *const *p, const void *args, double *host) {
+    (void)host;
+    const struct linear_case *c = args;
+    dev->ops->linear_forward_float(dev, p[0], p[1], p[2], c->bias ? p[3] : NULL, c->rows, c->in, c->out);
+}
+
+static void linear_outputs_agree(struct parity *t, enum parity_type type, parity_call call) {
     for (int i = 0; i < PARITY_COUNT(linear_cases); i++) {
         const struct linear_case *c = &linear_cases[i];
         parity_case(t, "rows %d in %d out %d bias %d", (int)c->rows, c->in, c->out, c->bias);
         parity_needs(t, c->rows, 0, 0, c->in > c->out ? c->in : c->out);
-        parity_acts(t, "y", PARITY_OUT, c->rows * c->out, 0.0f);
+        parity_rows(t, "y", PARITY_OUT, type, c->rows, c->out, c->out, 0.0f);
         parity_floor(t, 1.0);
         parity_acts(t, "x", PARITY_IN, c->rows * c->in, 1.0f);
         parity_acts(t, "w", PARITY_IN, (int64_t)c->out * c->in, 0.1f);
         parity_acts(t, "bias", PARITY_IN, c->out, 1.0f);
-        parity_run(t, call_linear_forward, c);
+        parity_run(t, call, c);
     }
     parity_end(t);
+}
+
+static void linear_forward_agrees(void **state) {
+    struct parity *t = *state;
+    PARITY_BEGIN(t, linear_forward, 2e-6);
+    linear_outputs_agree(t, PARITY_ACT, call_linear_forward);
+}
+
+static void linear_forward_float_agrees(void **state) {
+    struct parity *t = *state;
+    PARITY_BEGIN(t, linear_forward_float, 2e-6);
+    t->in_float = true;
+    linear_outputs_agree(t, PARITY_F32, call_linear_forward_float);
 }
 
 static void call_linear_backward(struct device *dev, void *const *p, const void *args, double *host) {
@@ -149,22 +166,41 @@ static void call_grouped_forward(struct device *dev, void *const *p, const void 
                                      c->bias ? p[4] : NULL, p[5], c->experts, c->max_rows, c->in, c->out);
 }
 
-static void grouped_linear_forward_agrees(void **state) {
-    struct parity *t = *state;
-    PARITY_BEGIN(t, grouped_linear_forward, 2e-6);
+static void call_grouped_forward_float(struct device *dev, void *const *p, const void *args, double *host) {
+    (void)host;
+    const struct grouped_case *c = args;
+    dev->ops->grouped_linear_forward_float(dev, p[0], p[1], c->tokens > 0 ? p[2] : NULL, p[3],
+                                           c->bias ? p[4] : NULL, p[5], c->experts, c->max_rows, c->in,
+                                           c->out);
+}
+
+static void grouped_outputs_agree(struct parity *t, enum parity_type type, parity_call call) {
     for (int i = 0; i < PARITY_COUNT(grouped_cases); i++) {
         const struct grouped_case *c = &grouped_cases[i];
         if (!grouped_case_is_offered(t, c)) continue;
         grouped_label(t, c);
-        parity_rows(t, "y", PARITY_OUT, PARITY_ACT, c->max_rows, c->out, c->out, 0.0f);
+        parity_rows(t, "y", PARITY_OUT, type, c->max_rows, c->out, c->out, 0.0f);
         parity_floor(t, 1.0);
         grouped_rows(t, c);
         parity_acts(t, "w", PARITY_IN, (int64_t)c->experts * c->out * c->in, 0.1f);
         parity_acts(t, "bias", PARITY_IN, (int64_t)c->experts * c->out, 1.0f);
         grouped_offsets(t, c, parity_ints(t, "offsets", PARITY_IN, c->experts + 1));
-        parity_run(t, call_grouped_forward, c);
+        parity_run(t, call, c);
     }
     parity_end(t);
+}
+
+static void grouped_linear_forward_agrees(void **state) {
+    struct parity *t = *state;
+    PARITY_BEGIN(t, grouped_linear_forward, 2e-6);
+    grouped_outputs_agree(t, PARITY_ACT, call_grouped_forward);
+}
+
+static void grouped_linear_forward_float_agrees(void **state) {
+    struct parity *t = *state;
+    PARITY_BEGIN(t, grouped_linear_forward_float, 2e-6);
+    t->in_float = true;
+    grouped_outputs_agree(t, PARITY_F32, call_grouped_forward_float);
 }
 
 static void call_grouped_backward(struct device *dev, void *const *p, const void *args, double *host) {

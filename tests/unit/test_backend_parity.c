@@ -122,8 +122,8 @@ static void passes_of_a_kind_share_a_plan(void **state) {
     device_close(dev);
 }
 
-/* A new operation must be added here too: ten of memory, three of passes, 40 of compute. */
-_Static_assert((sizeof(struct backend) - offsetof(struct backend, alloc)) / sizeof(void (*)(void)) == 53,
+/* A new operation must be added here too: ten of memory, three of passes, 42 of compute. */
+_Static_assert((sizeof(struct backend) - offsetof(struct backend, alloc)) / sizeof(void (*)(void)) == 55,
                "every operation of the table has a test below");
 
 static const struct CMUnitTest tests[] = {
@@ -133,8 +133,10 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_pass_is_done_when_it_has_ended),
     cmocka_unit_test(passes_of_a_kind_share_a_plan),
     cmocka_unit_test(linear_forward_agrees),
+    cmocka_unit_test(linear_forward_float_agrees),
     cmocka_unit_test(linear_backward_agrees),
     cmocka_unit_test(grouped_linear_forward_agrees),
+    cmocka_unit_test(grouped_linear_forward_float_agrees),
     cmocka_unit_test(grouped_linear_backward_agrees),
     cmocka_unit_test(embedding_forward_agrees),
     cmocka_unit_test(embedding_backward_agrees),
@@ -167,8 +169,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(gate_backward_agrees),
     cmocka_unit_test(gate_balance_agrees),
     cmocka_unit_test(gate_balance_joint_agrees),
-    cmocka_unit_test(softmax_forward_agrees),
-    cmocka_unit_test(softmax_backward_agrees),
+    cmocka_unit_test(mixture_forward_agrees),
+    cmocka_unit_test(mixture_backward_agrees),
     cmocka_unit_test(mixture_loss_agrees),
     cmocka_unit_test(sum_squares_agrees),
     cmocka_unit_test(clip_scale_agrees),

@@ -31,6 +31,12 @@ enum {
 #define LIMIT_FP32 1e-4
 #define LIMIT_BF16 2e-2
 
+/* The same over the loss of the first step, for mixtures of experts over 32 images in bf16. Where rounding
+ * turns a choice of experts the loss of a whole image jumps, and they learn their images by heart, so that
+ * the loss itself falls to a tenth. On the CPU, in fp32, parameters and images that are off by bf16's
+ * rounding once, in the beginning, move it by up to 3e-2; gates that do not learn, by 5e-1. */
+#define LIMIT_CHOICES 6e-2
+
 struct run {
     double loss[MOST_STEPS];
     float *values; /* parameters at the end; malloc'ed */
@@ -39,7 +45,7 @@ struct run {
 
 struct model {
     const char *suite, *experiment;
-    bool fp32_only; /* refuses other activations */
+    bool few_choices; /* see LIMIT_CHOICES */
 };
 
 static const struct model models[] = {
@@ -197,10 +203,10 @@ static bool is_bf16(const char *device) {
 
 static void losses_follow_those_of_the_cpu(void **state) {
     const char *device = *state;
-    const double limit = is_bf16(device) ? LIMIT_BF16 : LIMIT_FP32;
     int failures = 0;
     for (size_t m = 0; m < sizeof models / sizeof models[0]; m++) {
-        if (models[m].fp32_only && is_bf16(device)) continue;
+        const bool few = is_bf16(device) && models[m].few_choices;
+        const double limit = few ? LIMIT_CHOICES : is_bf16(device) ? LIMIT_BF16 : LIMIT_FP32;
         struct experiment *e = load(&models[m]);
         struct run want, got;
         double worst = 0;
@@ -208,7 +214,7 @@ static void losses_follow_those_of_the_cpu(void **state) {
         train(e, "cpu", STEPS, &want);
         train(e, device, STEPS, &got);
         for (int i = 0; i < STEPS; i++) {
-            const double difference = fabs(got.loss[i] - want.loss[i]) / fabs(want.loss[i]);
+            const double difference = fabs(got.loss[i] - want.loss[i]) / fabs(want.loss[few ? 0 : i]);
             const double error = isfinite(difference) ? difference : INFINITY;
             if (error <= worst) continue;
             worst = error;
@@ -230,7 +236,6 @@ static void losses_follow_those_of_the_cpu(void **state) {
 static void a_run_repeats_to_the_bit(void **state) {
     const char *device = *state;
     for (size_t m = 0; m < sizeof models / sizeof models[0]; m++) {
-        if (models[m].fp32_only && is_bf16(device)) continue;
         struct experiment *e = load(&models[m]);
         struct run first, second;
         train(e, device, AGAIN, &first);

@@ -264,33 +264,50 @@ static void mixture_gradient(void **state) {
         double nll[M_ROWS], dy[M_ROWS * M_CLASSES];
         int32_t correct[M_ROWS];
         fill(p.y, COUNT(p.y), 7);
-        ref_softmax_forward(device, p.y, p.y, M_ROWS, M_CLASSES);
+        ref_mixture_forward(device, p.y, p.y, p.y, NULL, NULL, M_ROWS, 1, M_CLASSES);
         ref_mixture_loss(device, nll, correct, dy, p.y, p.targets, &p.shape);
         check(kind == 0 ? "mixture, -ln p" : "mixture, softmax again", mixture_total, &p, p.y, dy, COUNT(dy),
               1e-8);
     }
 }
 
-struct softmax_problem {
-    double x[M_ROWS * M_CLASSES], dy[M_ROWS * M_CLASSES];
+enum { M_SLOTS = 3, M_ALL = M_ROWS * M_SLOTS };
+
+/* Some slots are of no expert; single: rows are their own only slot. */
+struct mix_problem {
+    double logits[M_ALL * M_CLASSES], weight[M_ALL], dy[M_ROWS * M_CLASSES];
+    int32_t position[M_ALL];
+    bool single;
 };
 
-static double softmax_form(const void *problem) {
-    const struct softmax_problem *p = problem;
-    double y[M_ROWS * M_CLASSES];
-    ref_softmax_forward(device, y, p->x, M_ROWS, M_CLASSES);
+static double mix_form(const void *problem) {
+    const struct mix_problem *p = problem;
+    double y[M_ROWS * M_CLASSES], prob[M_ALL * M_CLASSES];
+    ref_mixture_forward(device, y, prob, p->logits, p->single ? NULL : p->weight,
+                        p->single ? NULL : p->position, M_ROWS, p->single ? 1 : M_SLOTS, M_CLASSES);
     return ref_dot(y, p->dy, COUNT(y));
 }
 
-static void softmax_gradient(void **state) {
+static void mix_gradient(void **state) {
     (void)state;
-    struct softmax_problem p;
-    double y[M_ROWS * M_CLASSES], dx[M_ROWS * M_CLASSES];
-    fill(p.x, COUNT(p.x), 8);
-    fill(p.dy, COUNT(p.dy), 9);
-    ref_softmax_forward(device, y, p.x, M_ROWS, M_CLASSES);
-    ref_softmax_backward(device, dx, p.dy, y, M_ROWS, M_CLASSES);
-    check("softmax dx", softmax_form, &p, p.x, dx, COUNT(dx), 1e-8);
+    for (int single = 0; single < 2; single++) {
+        struct mix_problem p = {.single = single == 1};
+        double y[M_ROWS * M_CLASSES], prob[M_ALL * M_CLASSES] = {0};
+        double dlogits[M_ALL * M_CLASSES] = {0}, dweight[M_ALL] = {0};
+        fill(p.logits, COUNT(p.logits), 8);
+        fill(p.weight, COUNT(p.weight), 10);
+        fill(p.dy, COUNT(p.dy), 9);
+        for (int32_t slot = 0, used = 0; slot < M_ALL; slot++)
+            p.position[slot] = slot % 4 == 2 ? -1 : used++;
+        const double *weight = p.single ? NULL : p.weight;
+        const int32_t *position = p.single ? NULL : p.position, slots = p.single ? 1 : M_SLOTS;
+        ref_mixture_forward(device, y, prob, p.logits, weight, position, M_ROWS, slots, M_CLASSES);
+        ref_mixture_backward(device, dlogits, p.single ? NULL : dweight, p.dy, prob, weight, position, M_ROWS,
+                             slots, M_CLASSES);
+        check(p.single ? "softmax dlogits" : "mixture dlogits", mix_form, &p, p.logits, dlogits,
+              COUNT(dlogits), 1e-8);
+        if (!p.single) check("mixture dweight", mix_form, &p, p.weight, dweight, COUNT(dweight), 1e-8);
+    }
 }
 
 /* The least that a second softmax leaves: ln(e + 9) - 1 for ten classes, however sure the first is. */
@@ -365,7 +382,7 @@ int main(void) {
         cmocka_unit_test(the_load_is_the_frequency_of_being_chosen),
         cmocka_unit_test(second_choices_are_used_as_often_as_they_weigh),
         cmocka_unit_test(mixture_gradient),
-        cmocka_unit_test(softmax_gradient),
+        cmocka_unit_test(mix_gradient),
         cmocka_unit_test(a_second_softmax_has_a_floor),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);

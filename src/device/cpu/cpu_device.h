@@ -53,12 +53,17 @@ void cpu_zero(struct device *dev, void *dst, size_t bytes);
 moe_status cpu_synchronize(struct device *dev, moe_err *err);
 void cpu_linear_forward(struct device *dev, act_t *y, const act_t *x, const act_t *w, const act_t *bias,
                         int64_t rows, int32_t in, int32_t out);
+void cpu_linear_forward_float(struct device *dev, float *y, const act_t *x, const act_t *w, const act_t *bias,
+                              int64_t rows, int32_t in, int32_t out);
 void cpu_linear_backward(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,
                          const act_t *x, const act_t *w, int64_t rows, int32_t in, int32_t out,
                          bool accumulate_dx);
 void cpu_grouped_linear_forward(struct device *dev, act_t *y, const act_t *x, const int32_t *source,
                                 const act_t *w, const act_t *bias, const int32_t *offsets, int32_t experts,
                                 int64_t max_rows, int32_t in, int32_t out);
+void cpu_grouped_linear_forward_float(struct device *dev, float *y, const act_t *x, const int32_t *source,
+                                      const act_t *w, const act_t *bias, const int32_t *offsets,
+                                      int32_t experts, int64_t max_rows, int32_t in, int32_t out);
 void cpu_grouped_linear_backward(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,
                                  const act_t *x, const int32_t *source, const act_t *w,
                                  const int32_t *offsets, int32_t experts, int64_t max_rows, int32_t in,
@@ -122,20 +127,22 @@ void cpu_combine_backward(struct device *dev, act_t *dy, float *dweight, const a
 void cpu_sequence_histogram(struct device *dev, uint16_t *hist, const int32_t *index, int64_t rows,
                             int64_t seq, int32_t top_k, int32_t experts, int32_t bins);
 void cpu_gate_forward(struct device *dev, float *scores, float *gates, int32_t *index, float *weight,
-                      int32_t *counts, float *sums, float *entropy, const act_t *clean, const act_t *spread,
+                      int32_t *counts, float *sums, float *entropy, const float *clean, const float *spread,
                       const float *scale, const struct gate_shape *shape);
 void cpu_gate_backward(struct device *dev, act_t *dclean, act_t *dspread, float *dscale, const float *dweight,
-                       const float *dgates, const float *dsums, const float *scores, const act_t *clean,
-                       const act_t *spread, const float *scale, const struct gate_shape *shape);
+                       const float *dgates, const float *dsums, const float *scores, const float *clean,
+                       const float *spread, const float *scale, const struct gate_shape *shape);
 void cpu_gate_balance(struct device *dev, float *dsums, double *loss, const float *sums,
                       const int32_t *counts, const struct gate_balance *balance);
 void cpu_gate_balance_joint(struct device *dev, float *group_dsums, float *dsums, double *loss,
                             const float *group_sums, const float *sums, const int32_t *counts,
                             const struct gate_balance *balance);
-void cpu_softmax_forward(struct device *dev, act_t *y, const act_t *x, int64_t rows, int32_t width);
-void cpu_softmax_backward(struct device *dev, act_t *dx, const act_t *dy, const act_t *y, int64_t rows,
-                          int32_t width);
-void cpu_mixture_loss(struct device *dev, float *nll, int32_t *correct, act_t *dy, const act_t *y,
+void cpu_mixture_forward(struct device *dev, float *y, float *prob, const float *logits, const float *weight,
+                         const int32_t *position, int64_t rows, int32_t top_k, int32_t classes);
+void cpu_mixture_backward(struct device *dev, act_t *dlogits, float *dweight, const float *dy,
+                          const float *prob, const float *weight, const int32_t *position, int64_t rows,
+                          int32_t top_k, int32_t classes);
+void cpu_mixture_loss(struct device *dev, float *nll, int32_t *correct, float *dy, const float *y,
                       const int32_t *targets, const struct mixture_shape *shape);
 void cpu_sum_squares(struct device *dev, double *out, const float *x, const struct span *spans, int32_t n);
 void cpu_adamw(struct device *dev, float *params, act_t *compute, float *grads, float *m, float *v,

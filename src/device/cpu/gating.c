@@ -243,7 +243,7 @@ static void add_partials(struct device *dev, int32_t *counts, float *sums, float
 }
 
 void cpu_gate_forward(struct device *dev, float *scores, float *gates, int32_t *index, float *weight,
-                      int32_t *counts, float *sums, float *entropy, const act_t *clean, const act_t *spread,
+                      int32_t *counts, float *sums, float *entropy, const float *clean, const float *spread,
                       const float *scale, const struct gate_shape *shape) {
     const int64_t rows = shape->rows, experts = shape->experts;
     const int64_t grain = cpu_partial_grain(rows), pieces = piece_count(rows, grain);
@@ -254,8 +254,8 @@ void cpu_gate_forward(struct device *dev, float *scores, float *gates, int32_t *
         float *rest;
         struct gate_row row = row_in(&partial, shape, &rest);
         for (int64_t r = piece_begin(p, rows, grain); r < piece_begin(p + 1, rows, grain); r++) {
-            score_row(scores + r * experts, (const float *)clean + r * experts,
-                      spread != NULL ? (const float *)spread + r * experts : NULL, r, shape);
+            score_row(scores + r * experts, clean + r * experts, spread != NULL ? spread + r * experts : NULL,
+                      r, shape);
             move_to(&row, shape, r, scores, clean, spread, scale);
             choose_row(gates + r * experts, index + r * shape->top_k, weight + r * shape->top_k, &partial,
                        &row, shape);
@@ -341,8 +341,8 @@ static void store_gradient(float *dclean, float *dspread, const struct gate_grad
 }
 
 void cpu_gate_backward(struct device *dev, act_t *dclean, act_t *dspread, float *dscale, const float *dweight,
-                       const float *dgates, const float *dsums, const float *scores, const act_t *clean,
-                       const act_t *spread, const float *scale, const struct gate_shape *shape) {
+                       const float *dgates, const float *dsums, const float *scores, const float *clean,
+                       const float *spread, const float *scale, const struct gate_shape *shape) {
     const int64_t rows = shape->rows, experts = shape->experts;
     const int64_t grain = cpu_partial_grain(rows), pieces = piece_count(rows, grain);
 #pragma omp parallel for num_threads(dev->options.threads) schedule(static) if (pieces > 1)

@@ -106,6 +106,12 @@ void cpu_grouped_linear_forward(struct device *dev, act_t *y, const act_t *x, co
     groups_forward(dev, &groups, y, x, w, bias);
 }
 
+void cpu_grouped_linear_forward_float(struct device *dev, float *y, const act_t *x, const int32_t *source,
+                                      const act_t *w, const act_t *bias, const int32_t *offsets,
+                                      int32_t experts, int64_t max_rows, int32_t in, int32_t out) {
+    cpu_grouped_linear_forward(dev, y, x, source, w, bias, offsets, experts, max_rows, in, out);
+}
+
 void cpu_grouped_linear_backward(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,
                                  const act_t *x, const int32_t *source, const act_t *w,
                                  const int32_t *offsets, int32_t experts, int64_t max_rows, int32_t in,
@@ -122,6 +128,11 @@ void cpu_linear_forward(struct device *dev, act_t *y, const act_t *x, const act_
     const int32_t offsets[2] = {0, (int32_t)rows};
     const struct groups groups = {.offsets = offsets, .count = 1, .in = in, .out = out};
     groups_forward(dev, &groups, y, x, w, bias);
+}
+
+void cpu_linear_forward_float(struct device *dev, float *y, const act_t *x, const act_t *w, const act_t *bias,
+                              int64_t rows, int32_t in, int32_t out) {
+    cpu_linear_forward(dev, y, x, w, bias, rows, in, out);
 }
 
 void cpu_linear_backward(struct device *dev, act_t *dx, float *dw, float *dbias, const act_t *dy,

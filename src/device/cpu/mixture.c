@@ -1,4 +1,4 @@
-/* Softmax of short rows, and the loss of a mixture of class probabilities. */
+/* Mixtures of class probabilities, and their loss. */
 #include <string.h>
 
 #include "core/mathf.h"
@@ -12,32 +12,74 @@ static int64_t rows_per_piece(int64_t width) {
     return width >= PIECE ? 1 : PIECE / width;
 }
 
-void cpu_softmax_forward(struct device *dev, act_t *y, const act_t *x, int64_t rows, int32_t width) {
-    const int64_t grain = rows_per_piece(width), pieces = piece_count(rows, grain);
+/* Row of prob and logits that a slot holds, -1 if none. */
+static int64_t row_of(const int32_t *position, int64_t slot) {
+    return position == NULL ? slot : position[slot];
+}
+
+static void softmax_row(float *y, const float *x, int32_t width) {
+    row_exp(y, x, width, 1.0f, row_max(x, width));
+    const float inverse = 1.0f / lanes_sum(y, width);
+    for (int32_t i = 0; i < width; i++)
+        y[i] *= inverse;
+}
+
+/* y [C] = sum over a row's K slots; prob is the array of all rows. */
+static void mix_row(float *y, const float *prob, const float *weight, const int32_t *position, int32_t top_k,
+                    int32_t classes) {
+    memset(y, 0, (size_t)classes * sizeof *y);
+    for (int32_t k = 0; k < top_k; k++) {
+        if (position[k] < 0) continue;
+        const float *from = prob + (int64_t)position[k] * classes;
+        for (int32_t c = 0; c < classes; c++)
+            y[c] += weight[k] * from[c];
+    }
+}
+
+void cpu_mixture_forward(struct device *dev, float *y, float *prob, const float *logits, const float *weight,
+                         const int32_t *position, int64_t rows, int32_t top_k, int32_t classes) {
+    const int64_t grain = rows_per_piece((int64_t)classes * top_k), pieces = piece_count(rows, grain);
 #pragma omp parallel for num_threads(dev->options.threads) schedule(static) if (pieces > 1)
     for (int64_t p = 0; p < pieces; p++) {
         for (int64_t r = piece_begin(p, rows, grain); r < piece_begin(p + 1, rows, grain); r++) {
-            const float *in = (const float *)x + r * width;
-            float *out = (float *)y + r * width;
-            row_exp(out, in, width, 1.0f, row_max(in, width));
-            const float inverse = 1.0f / lanes_sum(out, width);
-            for (int32_t i = 0; i < width; i++)
-                out[i] *= inverse;
+            for (int64_t slot = r * top_k; slot < (r + 1) * top_k; slot++) {
+                const int64_t at = row_of(position, slot) * classes;
+                if (at >= 0) softmax_row(prob + at, logits + at, classes);
+            }
+            float *out = y + r * classes;
+            if (position != NULL)
+                mix_row(out, prob, weight + r * top_k, position + r * top_k, top_k, classes);
+            else if (y != prob)
+                memcpy(out, prob + r * classes, (size_t)classes * sizeof *out);
         }
     }
 }
 
-void cpu_softmax_backward(struct device *dev, act_t *dx, const act_t *dy, const act_t *y, int64_t rows,
-                          int32_t width) {
-    const int64_t grain = rows_per_piece(width), pieces = piece_count(rows, grain);
+/* dlogits [C] of a slot; returns dweight. */
+static float slot_gradient(float *dlogits, const float *dy, const float *prob, float weight,
+                           int32_t classes) {
+    lanes_set_scaled(dlogits, dy, weight, classes);
+    const float mean = lanes_dot(dlogits, prob, classes);
+    for (int32_t c = 0; c < classes; c++)
+        dlogits[c] = prob[c] * (dlogits[c] - mean);
+    return lanes_dot(prob, dy, classes);
+}
+
+void cpu_mixture_backward(struct device *dev, act_t *dlogits, float *dweight, const float *dy,
+                          const float *prob, const float *weight, const int32_t *position, int64_t rows,
+                          int32_t top_k, int32_t classes) {
+    float *grad = dlogits;
+    const int64_t grain = rows_per_piece((int64_t)classes * top_k), pieces = piece_count(rows, grain);
 #pragma omp parallel for num_threads(dev->options.threads) schedule(static) if (pieces > 1)
     for (int64_t p = 0; p < pieces; p++) {
-        for (int64_t r = piece_begin(p, rows, grain); r < piece_begin(p + 1, rows, grain); r++) {
-            const float *out = (const float *)y + r * width, *top = (const float *)dy + r * width;
-            float *grad = (float *)dx + r * width;
-            const float mean = lanes_dot(top, out, width);
-            for (int32_t i = 0; i < width; i++)
-                grad[i] = out[i] * (top[i] - mean);
+        const int64_t begin = piece_begin(p, rows, grain) * top_k,
+                      end = piece_begin(p + 1, rows, grain) * top_k;
+        for (int64_t slot = begin; slot < end; slot++) {
+            const int64_t at = row_of(position, slot) * classes;
+            const float of_weight = at < 0 ? 0.0f
+                                           : slot_gradient(grad + at, dy + slot / top_k * classes, prob + at,
+                                                           weight != NULL ? weight[slot] : 1.0f, classes);
+            if (dweight != NULL) dweight[slot] = of_weight;
         }
     }
 }
@@ -64,15 +106,15 @@ static float row_loss(float *dy, const float *y, int32_t target, const struct mi
     return lse - y[target];
 }
 
-void cpu_mixture_loss(struct device *dev, float *nll, int32_t *correct, act_t *dy, const act_t *y,
+void cpu_mixture_loss(struct device *dev, float *nll, int32_t *correct, float *dy, const float *y,
                       const int32_t *targets, const struct mixture_shape *shape) {
     const int64_t rows = shape->rows, classes = shape->classes;
     const int64_t grain = rows_per_piece(classes), pieces = piece_count(rows, grain);
 #pragma omp parallel for num_threads(dev->options.threads) schedule(static) if (pieces > 1)
     for (int64_t p = 0; p < pieces; p++) {
         for (int64_t r = piece_begin(p, rows, grain); r < piece_begin(p + 1, rows, grain); r++) {
-            const float *row = (const float *)y + r * classes;
-            float *grad = dy != NULL ? (float *)dy + r * classes : NULL;
+            const float *row = y + r * classes;
+            float *grad = dy != NULL ? dy + r * classes : NULL;
             int32_t best = 0;
             for (int32_t c = 1; c < classes; c++)
                 best = row[c] > row[best] ? c : best;
