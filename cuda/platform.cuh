@@ -4,9 +4,9 @@
  * blockIdx, threadIdx, blockDim, gridDim (x, y, z), __shared__ arrays of fixed size, __syncthreads,
  * __syncwarp, warp shuffles and votes of all lanes, integer atomics, fmaf and the float functions of math.h,
  * bf16 conversion, cuda_nanoseconds(), and cuda_launch(). Every thread of a block reaches every
- * __syncthreads(), every lane every shuffle. What only a GPU has (tensor cores) stands behind a function of
- * tile.cuh, what only a library has behind blas.cuh. No dynamic shared memory through `extern`: CUDA_SHARED()
- * below.
+ * __syncthreads(), every lane every shuffle. What only a GPU has (tensor cores, copies beside the work)
+ * stands behind a function of tile.cuh, what only a library has behind blas.cuh. No dynamic shared memory
+ * through `extern`: CUDA_SHARED() below.
  */
 #ifndef CUDA_PLATFORM_CUH
 #define CUDA_PLATFORM_CUH
