@@ -18,7 +18,10 @@ void cuda_zero(struct device *dev, void *dst, size_t bytes);
 moe_status cuda_synchronize(struct device *dev, moe_err *err);
 void cuda_pass_begin(struct device *dev);
 void cuda_pass_end(struct device *dev);
-void cuda_mark(struct device *dev, int64_t *out);
+moe_status cuda_alloc_marks(struct device *dev, int32_t count, struct device_marks **out_marks, moe_err *err);
+void cuda_release_marks(struct device *dev, struct device_marks *marks);
+void cuda_mark(struct device *dev, struct device_marks *marks, int32_t at);
+double cuda_marked_seconds(struct device *dev, const struct device_marks *marks, int32_t from, int32_t to);
 void cuda_linear_forward(struct device *dev, act_t *y, const act_t *x, const act_t *w, const act_t *bias,
                          int64_t rows, int32_t in, int32_t out);
 void cuda_linear_forward_float(struct device *dev, float *y, const act_t *x, const act_t *w,

@@ -36,11 +36,16 @@ out:
     return status;
 }
 
-void pass_close(struct cuda_pass *pass) {
-    if (pass == NULL) return;
+void pass_forget(struct cuda_pass *pass) {
     for (int i = 0; i < PLANS; i++) {
         if (pass->plan[i].graph != NULL) cudaGraphExecDestroy(pass->plan[i].graph);
+        pass->plan[i].graph = NULL;
     }
+}
+
+void pass_close(struct cuda_pass *pass) {
+    if (pass == NULL) return;
+    pass_forget(pass);
     free(pass);
 }
 
@@ -98,10 +103,6 @@ void cuda_pass_end(struct device *base) {
     if (graph != NULL) cudaGraphDestroy(graph);
 }
 
-__global__ void mark_kernel(int64_t *out) {
-    *out = cuda_nanoseconds();
-}
-
-void cuda_mark(struct device *base, int64_t *out) {
-    cuda_launch(base, "mark", mark_kernel, 1, 1, 0, out);
+bool pass_is_recorded(const struct cuda_pass *pass) {
+    return pass->recording;
 }

@@ -3,10 +3,9 @@
  * Kernels keep to the subset that tests/cuda_emulation supplies, so that the same source runs in both:
  * blockIdx, threadIdx, blockDim, gridDim (x, y, z), __shared__ arrays of fixed size, __syncthreads,
  * __syncwarp, warp shuffles and votes of all lanes, integer atomics, fmaf and the float functions of math.h,
- * bf16 conversion, cuda_nanoseconds(), and cuda_launch(). Every thread of a block reaches every
- * __syncthreads(), every lane every shuffle. What only a GPU has (tensor cores, copies beside the work)
- * stands behind a function of tile.cuh, what only a library has behind blas.cuh. No dynamic shared memory
- * through `extern`: CUDA_SHARED() below.
+ * bf16 conversion, and cuda_launch(). Every thread of a block reaches every __syncthreads(), every lane every
+ * shuffle. What only a GPU has (tensor cores, copies beside the work) stands behind a function of tile.cuh,
+ * what only a library has behind blas.cuh. No dynamic shared memory through `extern`: CUDA_SHARED() below.
  */
 #ifndef CUDA_PLATFORM_CUH
 #define CUDA_PLATFORM_CUH
@@ -21,14 +20,6 @@
 #define CUDA_SHARED(T, name)                                                                                 \
     extern __shared__ __align__(16) unsigned char cuda_shared_bytes[];                                       \
     T *name = reinterpret_cast<T *>(cuda_shared_bytes)
-
-/* The GPU's clock, which a kernel of a recorded graph can read where it stands; times of events within a
- * graph would want a wait each. It ticks in steps of the GPU's own choice. */
-static __device__ inline long long cuda_nanoseconds(void) {
-    long long now;
-    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
-    return now;
-}
 #endif
 
 #include <cmath>

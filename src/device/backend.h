@@ -27,6 +27,7 @@
 typedef void act_t;
 
 struct device;
+struct device_marks; /* of a backend's own kind */
 
 /* Inverted dropout. Element i is kept if the 16-bit word number i of the key (word i % 8 of block i / 8, low
  * half of each 32-bit word first) is >= threshold, and is then scaled by 65536 / (65536 - threshold): exactly
@@ -216,9 +217,19 @@ struct backend {
      * whole. */
     void (*pass_begin)(struct device *dev);
     void (*pass_end)(struct device *dev);
-    /* *out = nanoseconds on the clock of the processor that does the work, when all work given so far is
-     * done. Only differences mean something. */
-    void (*mark)(struct device *dev, int64_t *out);
+
+    /* ---- times of work, by a clock of the processor that does it
+     * ---------------------------------------------------- */
+    /* `count` marks, none of them placed. */
+    moe_status (*alloc_marks)(struct device *dev, int32_t count, struct device_marks **out_marks,
+                              moe_err *err);
+    void (*release_marks)(struct device *dev, struct device_marks *marks); /* NULL is allowed */
+    /* Places mark number `at` where all work given so far is done, within a pass or not. A mark that was
+     * placed before is moved there. */
+    void (*mark)(struct device *dev, struct device_marks *marks, int32_t at);
+    /* Seconds from one mark to another; host, after a synchronize() that followed both and before either is
+     * moved. Asking for a mark that is not placed or not reached is a failure where the device can tell. */
+    double (*marked_seconds)(struct device *dev, const struct device_marks *marks, int32_t from, int32_t to);
 
     /* ---- linear: y = x w^T + b, w [out, in] as in PyTorch and safetensors
      * --------------------------------------- */
@@ -494,7 +505,12 @@ void device_close(struct device *dev);
 
 /* Of backends whose memory is the host's and whose work is done when a call returns. */
 void device_host_pass(struct device *dev); /* pass_begin and pass_end */
-void device_host_mark(struct device *dev, int64_t *out);
+moe_status device_host_alloc_marks(struct device *dev, int32_t count, struct device_marks **out_marks,
+                                   moe_err *err);
+void device_host_release_marks(struct device *dev, struct device_marks *marks);
+void device_host_mark(struct device *dev, struct device_marks *marks, int32_t at);
+double device_host_marked_seconds(struct device *dev, const struct device_marks *marks, int32_t from,
+                                  int32_t to);
 void device_host_clip_scale(struct device *dev, float *scale, const double *squares, int32_t n, double clip);
 
 /* Each backend's own constructor, called by device_open(). */

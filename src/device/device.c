@@ -1,4 +1,6 @@
+#include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -73,9 +75,40 @@ void device_host_pass(struct device *dev) {
     (void)dev;
 }
 
-void device_host_mark(struct device *dev, int64_t *out) {
+/* The host's clock says when work is done that is done when its call returns. */
+struct device_marks {
+    int32_t count;
+    int64_t nanoseconds[];
+};
+
+moe_status device_host_alloc_marks(struct device *dev, int32_t count, struct device_marks **out_marks,
+                                   moe_err *err) {
+    moe_status status = MOE_OK;
+    struct device_marks *marks = calloc(1, sizeof *marks + (size_t)count * sizeof marks->nanoseconds[0]);
     (void)dev;
-    *out = clock_nanoseconds();
+    moe_check(marks != NULL, err, MOE_ENOMEM, "no memory for %d marks", count);
+    marks->count = count;
+    *out_marks = marks;
+out:
+    return status;
+}
+
+void device_host_release_marks(struct device *dev, struct device_marks *marks) {
+    (void)dev;
+    free(marks);
+}
+
+void device_host_mark(struct device *dev, struct device_marks *marks, int32_t at) {
+    (void)dev;
+    assert(at >= 0 && at < marks->count);
+    marks->nanoseconds[at] = clock_nanoseconds();
+}
+
+double device_host_marked_seconds(struct device *dev, const struct device_marks *marks, int32_t from,
+                                  int32_t to) {
+    (void)dev;
+    assert(from >= 0 && from < marks->count && to >= 0 && to < marks->count);
+    return 1e-9 * (double)(marks->nanoseconds[to] - marks->nanoseconds[from]);
 }
 
 void device_host_clip_scale(struct device *dev, float *scale, const double *squares, int32_t n, double clip) {

@@ -9,6 +9,9 @@
 /* ---- building
  * ------------------------------------------------------------------------------------------------ */
 
+/* Of a slot: before forward, before backward, after it. */
+enum { MARK_START, MARK_MIDDLE, MARK_END, MARKS };
+
 /* One side of the report, and of the gates'. */
 static void take_report(struct classifier *c, bool host, struct arena *arena) {
     struct classifier_report *report = host ? &c->seen : &c->out;
@@ -18,7 +21,6 @@ static void take_report(struct classifier *c, bool host, struct arena *arena) {
                      : first == 0                       ? 2
                                                         : 3;
     report->ce = arena_array(arena, double, 1);
-    report->marks = arena_array(arena, int64_t, 3);
     report->nll = arena_array(arena, float, c->limits.max_batch);
     report->correct = arena_array(arena, int32_t, c->limits.max_batch);
     for (int i = first; i < last; i++)
@@ -81,7 +83,7 @@ static moe_status create_report(struct classifier *c, moe_err *err) {
     const int32_t slots = c->limits.slots > 0 ? c->limits.slots : 1;
     struct arena measure = arena_measure();
     take_report(c, true, &measure);
-    moe_try(report_create(&c->report, c->dev, measure.peak, slots, err));
+    moe_try(report_create(&c->report, c->dev, measure.peak, slots, MARKS, err));
     view_slot(c, 0);
     c->pending = calloc((size_t)slots, sizeof *c->pending);
     moe_check(c->pending != NULL, err, MOE_ENOMEM, "no memory for %d batches", slots);
@@ -313,17 +315,17 @@ static struct classifier_pending pending_of(const struct classifier *c,
 }
 
 /* Forward, loss and backward, given to the device as one. */
-static void give_pass(struct classifier *c, const struct nn_pass *pass,
-                      const struct classifier_batch *batch) {
+static void give_pass(struct classifier *c, const struct nn_pass *pass, const struct classifier_batch *batch,
+                      int32_t slot) {
     const struct backend *be = c->dev->ops;
     be->pass_begin(c->dev);
-    be->mark(c->dev, &c->out.marks[0]);
+    report_mark(&c->report, slot, MARK_START);
     forward(c, pass);
     output_loss(c, batch, 1.0 / (double)batch->step_rows, c->d_mixed);
     balance(c, (double)pass->rows / (double)batch->step_rows);
-    be->mark(c->dev, &c->out.marks[1]);
+    report_mark(&c->report, slot, MARK_MIDDLE);
     backward(c, pass);
-    be->mark(c->dev, &c->out.marks[2]);
+    report_mark(&c->report, slot, MARK_END);
     be->pass_end(c->dev);
 }
 
@@ -335,13 +337,13 @@ moe_status classifier_give_batch(struct classifier *c, const struct classifier_b
     const struct nn_pass pass = pass_of(c, batch, true);
     c->pending[slot] = pending_of(c, batch);
     upload(c, batch);
-    give_pass(c, &pass, batch);
+    give_pass(c, &pass, batch, slot);
     report_fetch(&c->report, slot, c->out.ce);
 out:
     return status;
 }
 
-void classifier_read_batch(struct classifier *c, int32_t slot, struct classifier_loss *out_loss) {
+static void read_losses(struct classifier *c, int32_t slot, struct classifier_loss *out_loss) {
     const struct classifier_pending *p = &c->pending[slot];
     memset(out_loss, 0, sizeof *out_loss);
     view_slot(c, slot);
@@ -355,8 +357,12 @@ void classifier_read_batch(struct classifier *c, int32_t slot, struct classifier
         out_loss->level[LEVEL_EXPERTS] = gating_loss(&c->parts.gate, &p->weight);
     out_loss->aux = out_loss->level[LEVEL_EXPERTS].aux + out_loss->level[LEVEL_GROUPS].aux;
     publish_routing(c, p->batch);
-    out_loss->forward_seconds = 1e-9 * (double)(c->seen.marks[1] - c->seen.marks[0]);
-    out_loss->backward_seconds = 1e-9 * (double)(c->seen.marks[2] - c->seen.marks[1]);
+}
+
+void classifier_read_batch(struct classifier *c, int32_t slot, struct classifier_loss *out_loss) {
+    read_losses(c, slot, out_loss);
+    out_loss->forward_seconds = report_seconds(&c->report, slot, MARK_START, MARK_MIDDLE);
+    out_loss->backward_seconds = report_seconds(&c->report, slot, MARK_MIDDLE, MARK_END);
 }
 
 moe_status classifier_train_batch(struct classifier *c, const struct classifier_batch *batch,
@@ -384,11 +390,10 @@ moe_status classifier_eval_batch(struct classifier *c, const struct classifier_b
     balance(c, 0);
     report_fetch(&c->report, 0, c->out.ce);
     moe_try(c->dev->ops->synchronize(c->dev, err));
-    classifier_read_batch(c, 0, out_loss);
+    read_losses(c, 0, out_loss);
     if (image_ce != NULL) memcpy(image_ce, c->seen.nll, rows * sizeof *image_ce);
     if (image_correct != NULL) memcpy(image_correct, c->seen.correct, rows * sizeof *image_correct);
     out_loss->forward_seconds = clock_seconds() - start;
-    out_loss->backward_seconds = 0;
 out:
     return status;
 }

@@ -18,7 +18,6 @@ struct classifier_parts {
 /* What a pass leaves for the host beside the gates' statistics, on either side. */
 struct classifier_report {
     double *ce;       /* [1] sum of nll */
-    int64_t *marks;   /* [3] before forward, before backward, after it */
     float *nll;       /* [B] */
     int32_t *correct; /* [B] */
 };

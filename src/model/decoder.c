@@ -7,10 +7,12 @@
 #include "core/clock.h"
 #include "model/decoder_internal.h"
 
+/* Of a slot: before forward, before backward, after it. */
+enum { MARK_START, MARK_MIDDLE, MARK_END, MARKS };
+
 static void take_report(const struct decoder *d, struct decoder_report *report, struct arena *arena) {
     const int64_t rows = d->limits.max_batch * d->limits.max_seq;
     report->sums = arena_array(arena, double, 3);
-    report->marks = arena_array(arena, int64_t, 3);
     report->nll = arena_array(arena, float, rows);
     report->lse = arena_array(arena, float, rows);
     report->correct = arena_array(arena, int32_t, rows);
@@ -64,7 +66,7 @@ static moe_status create_report(struct decoder *d, moe_err *err) {
     const int32_t slots = d->limits.slots > 0 ? d->limits.slots : 1;
     struct arena measure = arena_measure();
     view_slot(d, &measure);
-    moe_try(report_create(&d->report, d->dev, measure.peak, slots, err));
+    moe_try(report_create(&d->report, d->dev, measure.peak, slots, MARKS, err));
     struct arena first = report_slot(&d->report, 0);
     view_slot(d, &first);
     d->pending = calloc((size_t)slots, sizeof *d->pending);
@@ -267,33 +269,36 @@ static struct balance_settings balance_settings_of(const struct decoder *d) {
 
 /* Seconds of a pass: as long as the device took, or (host_timers) as long as the host took to give it, which
  * says nothing about a device that works on its own. */
-static void read_timers(const struct decoder *d, const struct decoder_pending *p, struct decoder_loss *loss) {
-    const int64_t *marks = d->seen.marks;
-    const double forward = p->host_timers ? p->middle - p->start : 1e-9 * (double)(marks[1] - marks[0]);
-    const double backward = p->host_timers ? p->end - p->middle : 1e-9 * (double)(marks[2] - marks[1]);
+static void read_timers(const struct decoder *d, int32_t slot, struct decoder_loss *loss) {
+    const struct decoder_pending *p = &d->pending[slot];
+    const double forward =
+        p->host_timers ? p->middle - p->start : report_seconds(&d->report, slot, MARK_START, MARK_MIDDLE);
+    const double backward =
+        p->host_timers ? p->end - p->middle : report_seconds(&d->report, slot, MARK_MIDDLE, MARK_END);
     loss->forward_seconds = forward - p->head_backward;
     loss->backward_seconds = backward + p->head_backward;
 }
 
 /* Forward, loss and backward, given to the device as one. */
 static void give_pass(struct decoder *d, const struct nn_pass *pass, const struct decoder_batch *batch,
-                      struct decoder_pending *pending) {
+                      int32_t slot) {
     const struct backend *be = d->dev->ops;
+    struct decoder_pending *pending = &d->pending[slot];
     const struct params *params = &d->parts.params;
     const double weight = (double)pass->rows / (double)batch->step_rows;
     const struct head_shape head = head_shape_of(d, pass, batch, 1.0 / (double)batch->step_rows);
     const struct balance_settings settings = balance_settings_of(d);
     be->pass_begin(d->dev);
-    be->mark(d->dev, &d->out.marks[0]);
+    report_mark(&d->report, slot, MARK_START);
     decoder_forward_body(d, pass);
     be->head_loss(d->dev, d->out.nll, d->out.lse, d->mean_logit, d->out.correct, d->d_normed,
                   params_grad(params, d->parts.head.weight), d->normed,
                   params_weight(params, d->parts.head.weight), d->targets, &head, &pending->head_backward);
-    be->mark(d->dev, &d->out.marks[1]);
+    report_mark(&d->report, slot, MARK_MIDDLE);
     pending->middle = clock_seconds();
     routing_balance_gradient(&d->routing, d->dev, &settings, pass->rows, weight);
     backward_body(d, pass, weight);
-    be->mark(d->dev, &d->out.marks[2]);
+    report_mark(&d->report, slot, MARK_END);
     pending->end = clock_seconds();
     give_sums(d, pass, batch);
     be->pass_end(d->dev);
@@ -308,13 +313,13 @@ moe_status decoder_give_batch(struct decoder *d, const struct decoder_batch *bat
     const struct nn_pass pass = pass_of(d, batch, true);
     d->pending[slot] = pending_of(batch, start);
     decoder_upload(d, batch);
-    give_pass(d, &pass, batch, &d->pending[slot]);
+    give_pass(d, &pass, batch, slot);
     report_fetch(&d->report, slot, d->out.sums);
 out:
     return status;
 }
 
-void decoder_read_batch(struct decoder *d, int32_t slot, struct decoder_loss *out_loss) {
+static void read_losses(struct decoder *d, int32_t slot, struct decoder_loss *out_loss) {
     const struct decoder_pending *p = &d->pending[slot];
     const struct balance_settings settings = balance_settings_of(d);
     struct arena arena = report_slot(&d->report, slot);
@@ -324,7 +329,11 @@ void decoder_read_batch(struct decoder *d, int32_t slot, struct decoder_loss *ou
     const struct balance_result result = routing_balance(&d->routing, &settings, p->rows);
     out_loss->aux = result.aux;
     out_loss->router_z = result.z;
-    read_timers(d, p, out_loss);
+}
+
+void decoder_read_batch(struct decoder *d, int32_t slot, struct decoder_loss *out_loss) {
+    read_losses(d, slot, out_loss);
+    read_timers(d, slot, out_loss);
 }
 
 moe_status decoder_train_batch(struct decoder *d, const struct decoder_batch *batch,
@@ -369,10 +378,9 @@ moe_status decoder_eval_batch(struct decoder *d, const struct decoder_batch *bat
     give_sums(d, &pass, batch);
     report_fetch(&d->report, 0, d->out.sums);
     moe_try(d->dev->ops->synchronize(d->dev, err));
-    decoder_read_batch(d, 0, out_loss);
+    read_losses(d, 0, out_loss);
     sum_sequences(d, batch, sequence_ce, sequence_correct);
     out_loss->forward_seconds = clock_seconds() - start;
-    out_loss->backward_seconds = 0;
 out:
     return status;
 }

@@ -20,7 +20,6 @@ struct decoder_parts {
 /* What a pass leaves for the host beside the routers' statistics, on either side. */
 struct decoder_report {
     double *sums;     /* [3] of nll, lse and mean_logit; the last two with label smoothing only */
-    int64_t *marks;   /* [3] before forward, before backward, after it */
     float *nll, *lse; /* [rows] */
     int32_t *correct; /* [rows] */
 };

@@ -6,6 +6,8 @@
 
 enum { CELL_SHARED = -1, CELL_ROUTER = -2 };
 
+enum { MARK_START, MARK_END, MARKS };
+
 static float lr_scale_of(const struct optimizer *o, const struct param *p) {
     return p->role == PARAM_EXPERT ? o->expert_lr_scale : 1.0f;
 }
@@ -44,14 +46,13 @@ static void build_spans(struct optimizer *o) {
 
 static void take_report(const struct optimizer *o, struct optimizer_report *report, struct arena *arena) {
     report->squares = arena_array(arena, double, o->span_count);
-    report->marks = arena_array(arena, int64_t, 2);
 }
 
 static moe_status create_report(struct optimizer *o, struct device *dev, moe_err *err) {
     moe_status status = MOE_OK;
     struct arena measure = arena_measure();
     take_report(o, &o->out, &measure);
-    moe_try(report_create(&o->report, dev, measure.peak, 1, err));
+    moe_try(report_create(&o->report, dev, measure.peak, 1, MARKS, err));
     struct arena host = report_slot(&o->report, 0);
     take_report(o, &o->seen, &host);
     moe_try(dev->ops->alloc(dev, measure.peak + ARENA_ALIGN, &o->device_block, err));
@@ -121,7 +122,7 @@ void optimizer_give(struct optimizer *o, int64_t step, double lr) {
         .bias_correction1 = (float)(1.0 - pow(t->beta1, (double)step)),
         .bias_correction2 = (float)(1.0 - pow(t->beta2, (double)step)),
     };
-    be->mark(params->dev, &o->out.marks[0]);
+    report_mark(&o->report, 0, MARK_START);
     be->sum_squares(params->dev, o->out.squares, params->grads, o->spans, o->span_count);
     be->clip_scale(params->dev, o->clip_scale, o->out.squares, o->span_count, t->clip);
     for (int32_t i = 0; i < o->segment_count; i++) {
@@ -130,7 +131,7 @@ void optimizer_give(struct optimizer *o, int64_t step, double lr) {
         be->adamw(params->dev, params->values, params->compute, params->grads, params->m, params->v, &segment,
                   1, &adamw, o->clip_scale);
     }
-    be->mark(params->dev, &o->out.marks[1]);
+    report_mark(&o->report, 0, MARK_END);
     report_fetch(&o->report, 0, o->out.squares);
 }
 
@@ -153,7 +154,7 @@ moe_status optimizer_finish(struct optimizer *o, int64_t step, struct gradient_n
     }
     norms->total = sqrt(total);
     norms->router = sqrt(router);
-    norms->seconds = 1e-9 * (double)(o->seen.marks[1] - o->seen.marks[0]);
+    norms->seconds = report_seconds(&o->report, 0, MARK_START, MARK_END);
     moe_check(
         isfinite(norms->total), err, MOE_ENUMERIC,
         "step %lld: the gradient is not finite; going backward from the loss, the first such tensor is %s. "

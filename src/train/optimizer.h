@@ -20,7 +20,6 @@ struct optimizer {
     int32_t experts, moe_layers;
     struct optimizer_report {
         double *squares; /* [span_count] sums of squares of the gradients */
-        int64_t *marks;  /* [2] before and after the step */
     } out, seen;         /* on the device, on the host */
     struct report report;
     void *device_block;

@@ -208,8 +208,6 @@ static inline float __int_as_float(int bits) {
     return __uint_as_float(static_cast<unsigned>(bits));
 }
 
-long long cuda_nanoseconds(void);
-
 static inline float rsqrtf(float x) {
     return 1.0f / sqrtf(x);
 }
@@ -291,6 +289,8 @@ enum cudaError_t {
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
     cudaErrorInvalidConfiguration = 9,
+    cudaErrorInvalidResourceHandle = 400,
+    cudaErrorNotReady = 600,
     cudaErrorStreamCaptureUnsupported = 900,
     cudaErrorGraphExecUpdateFailure = 910,
     cudaErrorUnknown = 999
@@ -311,8 +311,10 @@ struct cudaDeviceProp {
     int major, minor;
 };
 
-#define cudaStreamNonBlocking  1u
-#define cudaEventDisableTiming 2u
+#define cudaStreamNonBlocking   1u
+#define cudaEventDefault        0u
+#define cudaEventDisableTiming  2u
+#define cudaEventRecordExternal 1u
 
 struct cudaGraphExecUpdateResultInfo {
     int result;
@@ -330,11 +332,15 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
+/* An event has its time when it is recorded, or the graph that records it is launched, and is reached when
+ * the host waits for it or the stream. */
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags);
 cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, cudaEvent_t end);
 /* What is recorded is done at once; while it is, calls that would wait or reach into the host's memory fail.
- * A graph is the sequence of its kernels, and is updated by one of the same. */
+ * A graph is the sequence of its kernels, copies and events, and is updated by one of the same. */
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out);
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count);

@@ -7,10 +7,22 @@
 
 #include "tests/cuda_emulation/emulation.h"
 
-struct emulation_event {};
+typedef std::chrono::steady_clock::time_point moment;
+
+struct emulation_event {
+    bool timed, recorded, reached;
+    moment when;
+};
+
+/* An event that a graph records: what stands before it was done by then. */
+struct emulation_stop {
+    cudaEvent_t event;
+    moment when;
+};
 
 struct emulation_graph {
     std::vector<const void *> nodes;
+    std::vector<struct emulation_stop> stops;
 };
 
 /* A copy to the host on its way. */
@@ -23,6 +35,7 @@ cudaError_t emulation_last_error;
 static bool recording;
 static struct emulation_graph record;
 static std::vector<struct delivery> deliveries;
+static std::vector<cudaEvent_t> under_way; /* events recorded and not reached */
 
 void emulation_record(const void *kind) {
     if (recording) record.nodes.push_back(kind);
@@ -88,39 +101,67 @@ cudaError_t cudaStreamSynchronize(cudaStream_t) {
     for (const struct delivery &d : deliveries)
         memcpy(d.dst, d.bytes.data(), d.bytes.size());
     deliveries.clear();
+    for (cudaEvent_t event : under_way)
+        event->reached = true;
+    under_way.clear();
     return cudaSuccess;
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned) {
-    *out = new (std::nothrow) emulation_event;
-    return *out != NULL ? cudaSuccess : cudaErrorMemoryAllocation;
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags) {
+    *out = new (std::nothrow) emulation_event();
+    if (*out == NULL) return cudaErrorMemoryAllocation;
+    (*out)->timed = (flags & cudaEventDisableTiming) == 0;
+    return cudaSuccess;
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    std::erase(under_way, event);
     delete event;
     return cudaSuccess;
 }
 
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
-    return not_in_graphs();
+static void record_at(cudaEvent_t event, moment when) {
+    event->recorded = true;
+    event->reached = false;
+    event->when = when;
+    under_way.push_back(event);
 }
 
-cudaError_t cudaEventQuery(cudaEvent_t) {
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+    if (recording) return not_in_graphs();
+    record_at(event, std::chrono::steady_clock::now());
     return cudaSuccess;
 }
 
-cudaError_t cudaEventSynchronize(cudaEvent_t) {
-    return not_in_graphs();
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
+    if (flags != cudaEventRecordExternal) return cudaEventRecord(event, stream);
+    if (!recording) return cudaErrorInvalidValue;
+    emulation_record(reinterpret_cast<const void *>(cudaEventRecordWithFlags));
+    record.stops.push_back({event, std::chrono::steady_clock::now()});
+    return cudaSuccess;
 }
 
-long long cuda_nanoseconds(void) {
-    return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+    return event->recorded && !event->reached ? cudaErrorNotReady : cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t) {
+    return cudaStreamSynchronize(NULL);
+}
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, cudaEvent_t end) {
+    for (const cudaEvent_t event : {start, end}) {
+        if (!event->timed || !event->recorded) return cudaErrorInvalidResourceHandle;
+        if (!event->reached) return cudaErrorNotReady;
+    }
+    *milliseconds = std::chrono::duration<float, std::milli>(end->when - start->when).count();
+    return cudaSuccess;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
     if (recording) return cudaErrorStreamCaptureUnsupported;
     recording = true;
-    record.nodes.clear();
+    record = {};
     return cudaSuccess;
 }
 
@@ -137,7 +178,9 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *, size_t *coun
 }
 
 cudaError_t cudaGraphExecUpdate(cudaGraphExec_t last, cudaGraph_t graph, cudaGraphExecUpdateResultInfo *) {
-    return last->nodes == graph->nodes ? cudaSuccess : cudaErrorGraphExecUpdateFailure;
+    if (last->nodes != graph->nodes) return cudaErrorGraphExecUpdateFailure;
+    last->stops = graph->stops;
+    return cudaSuccess;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
@@ -145,8 +188,11 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsign
     return *out != NULL ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
-cudaError_t cudaGraphLaunch(cudaGraphExec_t, cudaStream_t) {
-    return not_in_graphs();
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
+    if (recording) return not_in_graphs();
+    for (const struct emulation_stop &stop : graph->stops)
+        record_at(stop.event, stop.when);
+    return cudaSuccess;
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
@@ -175,6 +221,10 @@ const char *cudaGetErrorString(cudaError_t error) {
         return "out of memory";
     case cudaErrorInvalidConfiguration:
         return "invalid configuration";
+    case cudaErrorInvalidResourceHandle:
+        return "invalid resource handle";
+    case cudaErrorNotReady:
+        return "device not ready";
     case cudaErrorGraphExecUpdateFailure:
         return "the graph update was not performed";
     case cudaErrorStreamCaptureUnsupported:

@@ -9,6 +9,7 @@
 #include "parity_harness.h"
 #include "parity_linear.h"
 #include "parity_loss.h"
+#include "parity_marks.h"
 #include "parity_routing.h"
 
 /* ---- memory
@@ -56,42 +57,34 @@ static void the_backend_says_its_name_and_type(void **state) {
     assert_string_equal(t->one->ops->name, t->backend);
 }
 
-/* Work of a pass is done once it has ended, in its order, each time anew; marks go forward; what is fetched
- * is there after the wait, as it was when it was asked for. */
+/* Work of a pass is done once it has ended, in its order, each time anew; what is fetched is there after the
+ * wait, as it was when it was asked for. */
 static void a_pass_is_done_when_it_has_ended(void **state) {
     const struct parity *t = *state;
     struct device *dev = t->one;
     const struct backend *ops = dev->ops;
     enum { COUNT = 1000, PASSES = 3 };
     float host[COUNT], *a = NULL, *b = NULL, *fetched = NULL;
-    int64_t *marks = NULL, seen[3];
     assert_int_equal(ops->alloc(dev, sizeof host, (void **)&a, NULL), MOE_OK);
     assert_int_equal(ops->alloc(dev, sizeof host, (void **)&b, NULL), MOE_OK);
-    assert_int_equal(ops->alloc(dev, sizeof seen, (void **)&marks, NULL), MOE_OK);
     assert_int_equal(ops->alloc_host(dev, sizeof host, (void **)&fetched, NULL), MOE_OK);
     for (int pass = 0; pass < PASSES; pass++) {
         for (int i = 0; i < COUNT; i++)
             host[i] = (float)(i + pass);
         ops->upload(dev, a, host, sizeof host);
         ops->pass_begin(dev);
-        ops->mark(dev, &marks[0]);
         ops->copy(dev, b, a, sizeof host);
-        ops->mark(dev, &marks[1]);
         ops->zero(dev, b + pass, sizeof *b);
-        ops->mark(dev, &marks[2]);
         ops->pass_end(dev);
         ops->fetch(dev, fetched, b, sizeof host);
         ops->zero(dev, b, sizeof host);
         assert_int_equal(ops->synchronize(dev, NULL), MOE_OK);
         for (int i = 0; i < COUNT; i++)
             assert_true(fetched[i] == (i == pass ? 0.0f : (float)(i + pass)));
-        ops->download(dev, seen, marks, sizeof seen);
-        assert_true(seen[0] <= seen[1] && seen[1] <= seen[2]);
     }
     assert_int_equal(ops->synchronize(dev, NULL), MOE_OK);
     ops->release(dev, a);
     ops->release(dev, b);
-    ops->release(dev, marks);
     ops->release_host(dev, fetched);
 }
 
@@ -122,8 +115,8 @@ static void passes_of_a_kind_share_a_plan(void **state) {
     device_close(dev);
 }
 
-/* A new operation must be added here too: ten of memory, three of passes, 42 of compute. */
-_Static_assert((sizeof(struct backend) - offsetof(struct backend, alloc)) / sizeof(void (*)(void)) == 55,
+/* A new operation must be added here too: ten of memory, two of passes, four of times, 42 of compute. */
+_Static_assert((sizeof(struct backend) - offsetof(struct backend, alloc)) / sizeof(void (*)(void)) == 58,
                "every operation of the table has a test below");
 
 static const struct CMUnitTest tests[] = {
@@ -132,6 +125,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(memory_is_zeroed_aligned_and_moves),
     cmocka_unit_test(a_pass_is_done_when_it_has_ended),
     cmocka_unit_test(passes_of_a_kind_share_a_plan),
+    cmocka_unit_test(marks_measure_what_lies_between),
     cmocka_unit_test(linear_forward_agrees),
     cmocka_unit_test(linear_forward_float_agrees),
     cmocka_unit_test(linear_backward_agrees),

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "core/clock.h"
 #include "core/rng.h"
 #include "model/decoder.h"
 
@@ -58,7 +59,7 @@ static void subject_open(struct subject *s, const struct model_config *model, co
                                            .max_vocab = VOCAB,
                                            .max_seq = SEQ,
                                            .max_width = 3 * HIDDEN > FFN ? 3 * HIDDEN : FFN};
-    const struct decoder_limits limits = {.max_batch = BATCH, .max_seq = SEQ, .training = true};
+    const struct decoder_limits limits = {.max_batch = BATCH, .max_seq = SEQ, .training = true, .slots = 2};
     if (device_open("cpu", &options, &s->dev, &err) != MOE_OK ||
         decoder_create(model, moe, &limits, s->dev, &s->decoder, &err) != MOE_OK) {
         fail_msg("%s", err.message);
@@ -303,6 +304,34 @@ static void micro_batches_add_up_to_the_batch(void **state) {
     subject_close(&parts);
 }
 
+/* A slot has its losses and its times until it is given another batch, whatever the other one does. */
+static void results_in_flight_are_kept_apart(void **state) {
+    (void)state;
+    const struct model_config model = small_model();
+    const struct moe_config config = moe_in_layer_1(4, 2);
+    struct decoder_loss first, second, again;
+    struct subject s;
+    moe_err err = {0};
+    subject_open(&s, &model, &config);
+    const double start = clock_seconds();
+    struct decoder_batch batch = whole_batch(&s);
+    assert_int_equal(decoder_give_batch(s.decoder, &batch, 0, &err), MOE_OK);
+    batch.batch = 1;
+    assert_int_equal(decoder_give_batch(s.decoder, &batch, 1, &err), MOE_OK);
+    decoder_read_batch(s.decoder, 0, &first);
+    decoder_read_batch(s.decoder, 1, &second);
+    assert_true(first.targets == ROWS && second.targets == SEQ && first.ce > second.ce);
+    const double inside =
+        first.forward_seconds + first.backward_seconds + second.forward_seconds + second.backward_seconds;
+    assert_true(first.forward_seconds > 0 && first.backward_seconds > 0 && second.forward_seconds > 0);
+    assert_true(inside <= clock_seconds() - start);
+    assert_int_equal(decoder_give_batch(s.decoder, &batch, 1, &err), MOE_OK);
+    decoder_read_batch(s.decoder, 0, &again);
+    assert_memory_equal(&again, &first, sizeof first);
+    assert_int_equal(decoder_give_batch(s.decoder, &batch, 2, &err), MOE_EARG);
+    subject_close(&s);
+}
+
 static void evaluation_neither_drops_nor_masks(void **state) {
     (void)state;
     struct model_config model = small_model();
@@ -400,6 +429,7 @@ int main(void) {
         cmocka_unit_test(tokens_are_conserved),
         cmocka_unit_test(capacity_is_exact),
         cmocka_unit_test(micro_batches_add_up_to_the_batch),
+        cmocka_unit_test(results_in_flight_are_kept_apart),
         cmocka_unit_test(evaluation_neither_drops_nor_masks),
         cmocka_unit_test(a_dense_pass_uses_every_expert),
         cmocka_unit_test(experts_that_sit_out_get_no_token),
