@@ -10,7 +10,7 @@
 #   info           what answers here
 #   parity_fp32    every operation against the reference, in double on the CPU: fresh inputs, poisoned outputs; 1e-5
 #   parity_bf16    the same in bf16; 1e-2
-#   training       whole models: losses of 100 steps against the CPU, and the same bits on repetition
+#   training       whole models: losses of up to 100 steps against the CPU, and the same bits on repetition
 #   repeat         a run file twice: the same digest
 #   memcheck       compute-sanitizer over operations and over two steps of a run
 #   racecheck      the same, for races in shared memory
