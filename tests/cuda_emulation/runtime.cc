@@ -225,6 +225,8 @@ const char *cudaGetErrorString(cudaError_t error) {
         return "invalid resource handle";
     case cudaErrorNotReady:
         return "device not ready";
+    case cudaErrorNotSupported:
+        return "operation not supported";
     case cudaErrorGraphExecUpdateFailure:
         return "the graph update was not performed";
     case cudaErrorStreamCaptureUnsupported:
