@@ -248,7 +248,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int) {
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int) {
-    *value = attribute == cudaDevAttrComputeCapabilityMajor ? 8 : 2;
+    if (attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin)
+        *value = static_cast<int>(emulation_most_shared());
+    else
+        *value = attribute == cudaDevAttrComputeCapabilityMajor ? 8 : 2;
     return cudaSuccess;
 }
 
