@@ -227,6 +227,15 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS)
     attention_store<D>(dv + to, s.kv_stride, dv_sum, s.seq - row, s.head_dim, 1.0f, 1.0f, paired);
 }
 
+template <int D, typename T> static size_t dq_shared(void) {
+    return (2 * ATTENTION_TILE + (1 + KEY_PLACES(D, T)) * KEYS) * ATTENTION_STRIDE(D) * sizeof(T);
+}
+
+/* No kernel takes more than dq's, which has a mask, lse and delta beside its tiles. */
+size_t cuda_attention_shared(void) {
+    return dq_shared<ATTENTION_MAX_DIM, float>() + ATTENTION_TILE * KEYS + 2 * ATTENTION_TILE * sizeof(float);
+}
+
 void cuda_attention_backward(struct device *dev, act_t *dq_, act_t *dk_, act_t *dv_, float *delta,
                              const act_t *dout, const act_t *out, const float *lse, const act_t *q,
                              const act_t *k, const act_t *v, const struct attention_shape *shape,
@@ -249,8 +258,7 @@ void cuda_attention_backward(struct device *dev, act_t *dq_, act_t *dk_, act_t *
             const size_t row = ATTENTION_STRIDE(D) * sizeof(T);
             cuda_launch(dev, "attention_backward", attention_dq_kernel<D, T>,
                         dim3(tiles, static_cast<unsigned>(shape->heads), batch), ATTENTION_THREADS,
-                        (2 * ATTENTION_TILE + (1 + KEY_PLACES(D, T)) * KEYS) * row, dq, delta, g, in,
-                        attention_paired(dq, shape->q_stride, dim));
+                        dq_shared<D, T>(), dq, delta, g, in, attention_paired(dq, shape->q_stride, dim));
             cuda_launch(dev, "attention_backward", attention_dkv_kernel<D, QUERIES, T>,
                         dim3(tiles, static_cast<unsigned>(shape->kv_heads), batch), ATTENTION_THREADS,
                         2 * (KEYS + QUERY_PLACES(T) * QUERIES) * row, dk, dv, delta, g, in,

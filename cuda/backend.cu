@@ -9,12 +9,12 @@
 #include "cuda/pass.cuh"
 
 /* Both backends are the same functions: they look at the device's type of activations. */
-static constexpr struct backend make_table(const char *name, size_t act_size) {
+static constexpr struct backend make_table(const char *name, size_t act_size, int32_t max_head_dim) {
     return {
         .name = name,
         .act_size = act_size,
         .host_memory = false,
-        .max_head_dim = 128,
+        .max_head_dim = max_head_dim,
         .grouped_source = true,
         .alloc = cuda_alloc,
         .release = cuda_release,
@@ -77,8 +77,10 @@ static constexpr struct backend make_table(const char *name, size_t act_size) {
     };
 }
 
-static constexpr struct backend bf16_backend = make_table("cuda", sizeof(bf16));
-static constexpr struct backend fp32_backend = make_table("cuda:fp32", sizeof(float));
+static constexpr struct backend bf16_backend = make_table("cuda", sizeof(bf16), 128);
+static constexpr struct backend fp32_backend = make_table("cuda:fp32", sizeof(float), 128);
+/* Where the shared memory of a block has no room for tiles of 128 floats. */
+static constexpr struct backend fp32_narrow_backend = make_table("cuda:fp32", sizeof(float), 64);
 
 /* What the operations ask for, one entry an operation that needs scratch. */
 static size_t (*const scratch_needs[])(const struct device_options *options) = {
@@ -151,6 +153,13 @@ out:
     return status;
 }
 
+static const struct backend *choose_table(bool is_bf16) {
+    int shared = 0;
+    if (is_bf16) return &bf16_backend;
+    cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0);
+    return static_cast<size_t>(shared) >= cuda_attention_shared() ? &fp32_backend : &fp32_narrow_backend;
+}
+
 static moe_status open_device(const char *name, const struct device_options *options,
                               struct device **out_device, moe_err *err) {
     moe_status status = MOE_OK;
@@ -162,7 +171,7 @@ static moe_status open_device(const char *name, const struct device_options *opt
     dev = static_cast<struct cuda_device *>(calloc(1, sizeof *dev));
     moe_check(dev != NULL, err, MOE_ENOMEM, "cuda: no memory for the device");
     dev->is_bf16 = strcmp(name, bf16_backend.name) == 0;
-    dev->base.ops = dev->is_bf16 ? &bf16_backend : &fp32_backend;
+    dev->base.ops = choose_table(dev->is_bf16);
     dev->base.options = *options;
     if (dev->base.options.threads == 0) dev->base.options.threads = 1;
     moe_try(open_parts(dev, err));

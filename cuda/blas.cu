@@ -131,7 +131,7 @@ static bool choose_algorithm(const struct cuda_blas *blas, struct plan *plan) {
         prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, plan->c_bytes) &&
         cublasLtMatmulAlgoGetHeuristic(blas->handle, plan->operation, plan->a, plan->b, plan->c, plan->c,
                                        preference, 1, &choice, &count) == CUBLAS_STATUS_SUCCESS &&
-        count == 1;
+        count == 1 && choice.state == CUBLAS_STATUS_SUCCESS;
     if (preference != NULL) cublasLtMatmulPreferenceDestroy(preference);
     if (ok) plan->algorithm = choice.algo;
     return ok;
@@ -189,18 +189,21 @@ static void multiply_onto_bias(struct cuda_device *dev, const struct blas_produc
     blas_multiply(dev, &onto, where);
 }
 
+static bool carry_out(struct cuda_device *dev, struct plan *plan, const struct blas_product *p) {
+    const float one = 1.0f, beta = p->accumulate ? 1.0f : 0.0f;
+    if (p->bias != NULL && !set(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p->bias)) return false;
+    return cublasLtMatmul(dev->blas->handle, plan->operation, &one, p->b, plan->a, p->a, plan->b, &beta, p->c,
+                          plan->c, p->c, plan->c, &plan->algorithm, dev->blas->workspace, WORKSPACE_BYTES,
+                          dev->stream) == CUBLAS_STATUS_SUCCESS;
+}
+
+/* Of some sizes the library has the plain product only. */
 void blas_multiply(struct cuda_device *dev, const struct blas_product *p, const char *where) {
     if (p->m == 0 || p->n == 0 || (p->k == 0 && p->accumulate) || dev->failure != cudaSuccess) return;
-    if (p->bias != NULL && !adds_bias(p)) {
+    struct plan *plan = p->bias == NULL || adds_bias(p) ? find_plan(dev->blas, p) : NULL;
+    if (plan != NULL && carry_out(dev, plan, p)) return;
+    if (p->bias != NULL)
         multiply_onto_bias(dev, p, where);
-        return;
-    }
-    const float one = 1.0f, beta = p->accumulate ? 1.0f : 0.0f;
-    struct plan *plan = find_plan(dev->blas, p);
-    bool ok = plan != NULL;
-    if (ok && p->bias != NULL) ok = set(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p->bias);
-    ok = ok && cublasLtMatmul(dev->blas->handle, plan->operation, &one, p->b, plan->a, p->a, plan->b, &beta,
-                              p->c, plan->c, p->c, plan->c, &plan->algorithm, dev->blas->workspace,
-                              WORKSPACE_BYTES, dev->stream) == CUBLAS_STATUS_SUCCESS;
-    if (!ok) cuda_note(dev, plan != NULL ? cudaErrorUnknown : cudaErrorNotSupported, where);
+    else
+        cuda_note(dev, plan != NULL ? cudaErrorUnknown : cudaErrorNotSupported, where);
 }

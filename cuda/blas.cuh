@@ -1,5 +1,5 @@
-/* blas.cuh - the matrix products that a library computes: one function over cuBLAS (plain loops in the tests
- * without a GPU). */
+/* blas.cuh - the matrix products that a library computes: one function over cuBLAS (tests without a GPU have
+ * plain loops in its place). */
 #ifndef CUDA_BLAS_CUH
 #define CUDA_BLAS_CUH
 

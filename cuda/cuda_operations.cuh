@@ -124,6 +124,9 @@ void cuda_adamw(struct device *dev, float *params, act_t *compute, float *grads,
                 const struct adamw_segment *segments, int32_t count, const struct adamw_step *step,
                 const float *grad_scale);
 
+/* Shared memory of a block that attention takes at most: of the widest heads, in float. */
+size_t cuda_attention_shared(void);
+
 size_t cuda_embedding_scratch(const struct device_options *options);
 size_t cuda_norm_scratch(const struct device_options *options);
 size_t cuda_head_loss_scratch(const struct device_options *options);

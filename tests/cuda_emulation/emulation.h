@@ -49,6 +49,7 @@ void emulation_launch(const void *kernel, dim3 grid, int threads, size_t shared,
 void emulation_record(const void *kind); /* a node of the graph that is being recorded, if one is */
 void emulation_fail(const char *what);   /* says so and ends the program */
 void *emulation_shared(void);            /* the block's dynamic shared memory; 0xff on entry */
+size_t emulation_most_shared(void);      /* bytes of it; $MOE_EMULATION_SHARED for another GPU's */
 /* Shows `value` to the warp and waits for its other lanes; what they showed stays until the next but one
  * call. */
 const struct emulation_slots *emulation_exchange(const void *value, size_t bytes);
@@ -291,12 +292,17 @@ enum cudaError_t {
     cudaErrorInvalidConfiguration = 9,
     cudaErrorInvalidResourceHandle = 400,
     cudaErrorNotReady = 600,
+    cudaErrorNotSupported = 801,
     cudaErrorStreamCaptureUnsupported = 900,
     cudaErrorGraphExecUpdateFailure = 910,
     cudaErrorUnknown = 999
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
-enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16, cudaDevAttrComputeCapabilityMajor = 75 };
+enum cudaDeviceAttr {
+    cudaDevAttrMultiProcessorCount = 16,
+    cudaDevAttrComputeCapabilityMajor = 75,
+    cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
+};
 enum cudaStreamCaptureMode { cudaStreamCaptureModeRelaxed = 2 };
 
 typedef struct emulation_stream *cudaStream_t;

@@ -185,6 +185,12 @@ const struct emulation_slots *emulation_exchange(const void *value, size_t bytes
     return slots;
 }
 
+size_t emulation_most_shared(void) {
+    const char *wish = getenv("MOE_EMULATION_SHARED");
+    const size_t bytes = wish != NULL ? strtoull(wish, NULL, 10) : MOST_SHARED;
+    return bytes < MOST_SHARED ? bytes : MOST_SHARED;
+}
+
 void *emulation_shared(void) {
     return run.shared;
 }
@@ -216,7 +222,8 @@ static void run_block(size_t shared) {
 void emulation_launch(const void *kernel, dim3 grid, int threads, size_t shared,
                       const std::function<void()> &thread) {
     emulation_record(kernel);
-    if (threads < 1 || threads > MOST_THREADS || grid.y > 65535 || grid.z > 65535 || shared > MOST_SHARED) {
+    if (threads < 1 || threads > MOST_THREADS || grid.y > 65535 || grid.z > 65535 ||
+        shared > emulation_most_shared()) {
         emulation_last_error = cudaErrorInvalidConfiguration;
         return;
     }

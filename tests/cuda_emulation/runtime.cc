@@ -225,6 +225,8 @@ const char *cudaGetErrorString(cudaError_t error) {
         return "invalid resource handle";
     case cudaErrorNotReady:
         return "device not ready";
+    case cudaErrorNotSupported:
+        return "operation not supported";
     case cudaErrorGraphExecUpdateFailure:
         return "the graph update was not performed";
     case cudaErrorStreamCaptureUnsupported:
@@ -246,7 +248,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int) {
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int) {
-    *value = attribute == cudaDevAttrComputeCapabilityMajor ? 8 : 2;
+    if (attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin)
+        *value = static_cast<int>(emulation_most_shared());
+    else
+        *value = attribute == cudaDevAttrComputeCapabilityMajor ? 8 : 2;
     return cudaSuccess;
 }
 

@@ -33,3 +33,18 @@ elif [ "$code" -ne 0 ]; then
 fi
 [ -s "$work/results/table.txt" ] || fail "run.sh: no table"
 echo "ok: run.sh left with $code: $(tail -1 "$work/log")"
+
+# where the C library is older, what wants a newer one stays in the archive
+mkdir "$work/tools" "$work/old"
+cp -r "$bundle" "$work/old/moe-gpu"
+printf '#!/bin/sh\necho glibc 2.35\n' > "$work/tools/getconf"
+printf '#!/bin/sh\nls "${LD_LIBRARY_PATH%%%%:*}"\nexit 1\n' > "$work/old/moe-gpu/bin/moe"
+chmod +x "$work/tools/getconf"
+PATH=$work/tools:$PATH "$work/old/moe-gpu/tests/gpu/run.sh" "$work/old/moe-gpu" "$work/old/results" --only info > "$work/log" 2>&1 || true
+for library in "$bundle"/lib/*; do
+    name=$(basename "$library") newer=$(grep -aoE 'GLIBC_2\.(3[6-9]|[4-9][0-9])' "$library" | head -1 || true)
+    grep -qxF "$name" "$work/old/results/info.log" && used=yes || used=
+    if [ -n "$newer" ] && [ -n "$used" ]; then fail "$name wants $newer where there is 2.35"; fi
+    if [ -z "$newer" ] && [ -z "$used" ]; then fail "$name is not used where there is 2.35"; fi
+done
+echo "ok: an older C library meets no library that wants a newer one"

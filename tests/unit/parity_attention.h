@@ -114,11 +114,18 @@ struct attention_case {
 
 static const struct attention_case attention_cases[] = {
     {1, 1, 1, 1, 8, false, 0, 0.0f, 1.0f},     {2, 3, 2, 2, 5, true, 0, 0.0f, 1.0f},
-    {1, 64, 2, 2, 16, true, 0, 0.1f, 1.0f},    {1, 65, 4, 2, 32, true, 0, 0.1f, 1.0f},
+    {1, 64, 2, 2, 16, true, 0, 0.1f, 1.0f},    {1, 72, 2, 1, 128, true, 0, 0.1f, 1.0f},
+    {1, 65, 4, 2, 32, true, 0, 0.1f, 1.0f},    {1, 66, 1, 1, 96, true, 0, 0.0f, 1.0f},
     {2, 130, 3, 1, 12, false, 0, 0.2f, 1.0f},  {1, 100, 8, 8, 20, true, 0, 0.0f, 2.0f},
     {3, 37, 6, 3, 7, false, 11, 0.5f, 1.0f},   {1, 192, 2, 1, 64, true, 0, 0.1f, 1.0f},
     {1, 129, 1, 1, 128, false, 1, 0.0f, 1.0f}, {2, 63, 5, 5, 48, true, 0, 0.1f, 3.0f},
 };
+
+/* Whether a backend is asked for heads that it has no room for. */
+static bool attention_is_too_wide(const struct parity *t, const struct attention_case *c) {
+    const int32_t most = t->one->ops->max_head_dim;
+    return most > 0 && c->head_dim > most;
+}
 
 struct attention_layout {
     struct attention_shape shape;
@@ -196,6 +203,7 @@ static void attention_forward_agrees(void **state) {
     PARITY_BEGIN(t, attention_forward, 5e-6);
     for (int i = 0; i < PARITY_COUNT(attention_cases); i++) {
         const struct attention_case *c = &attention_cases[i];
+        if (attention_is_too_wide(t, c)) continue;
         const struct attention_layout l = attention_layout(c);
         attention_label(t, c);
         parity_acts(t, "out", PARITY_OUT, c->batch * c->seq * c->heads * c->head_dim, 0.0f);
@@ -220,6 +228,7 @@ static void attention_backward_agrees(void **state) {
     PARITY_BEGIN(t, attention_backward, 1e-5);
     for (int i = 0; i < PARITY_COUNT(attention_cases); i++) {
         const struct attention_case *c = &attention_cases[i];
+        if (attention_is_too_wide(t, c)) continue;
         const struct attention_layout l = attention_layout(c);
         const int64_t count = c->batch * c->seq * c->heads * c->head_dim;
         attention_label(t, c);
