@@ -85,10 +85,7 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS)
     for (int n = 0; n < D / 8; n++)
         o[n] = {{0.0f, 0.0f, 0.0f, 0.0f}};
     const auto fill = [&](T *shared, const T *x, int64_t key) {
-        if (key <= first)
-            tile_fill<KEYS, D>(shared, x + attention_kv_at(s, b, kv_head, key), s.kv_stride, s.seq - key,
-                               s.head_dim, in.kv_aligned);
-        tile_copies_given();
+        attention_fill<D>(shared, x, in, b, kv_head, key, first);
     };
     tile_fill<ATTENTION_TILE, D>(q_shared, in.q + attention_q_at(s, b, h, first), s.q_stride, s.seq - first,
                                  s.head_dim, in.q_aligned);

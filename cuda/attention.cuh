@@ -59,6 +59,18 @@ static __device__ inline int64_t attention_row_at(const struct attention_shape &
     return (b * s.heads + h) * s.seq + t;
 }
 
+/* Starts to copy a tile of keys or values (x) of a query tile's head, unless it lies behind the tile: no
+ * query sees it. A batch of its own in any case. */
+template <int D, typename T>
+static __device__ inline void attention_fill(T *shared, const T *x, const struct attention_inputs<T> &in,
+                                             int64_t b, int kv_head, int64_t key, int64_t first_query) {
+    const struct attention_shape &s = in.shape;
+    if (key <= first_query)
+        tile_fill<ATTENTION_TILE, D>(shared, x + attention_kv_at(s, b, kv_head, key), s.kv_stride,
+                                     s.seq - key, s.head_dim, in.kv_aligned);
+    tile_copies_given();
+}
+
 /* c [16, 8 N] = a b^T over D: a's 16 rows and b's 8 N rows stand in shared memory. */
 template <int D, int N, typename T>
 static __device__ inline void attention_products(struct tile_c (&c)[N], const T *a, const T *b) {

@@ -75,10 +75,7 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS)
     const float keep_scale = attention_keep_scale(in.drop);
     struct tile_c sum[D / 8], p[KEYS / 8], dp[KEYS / 8];
     const auto fill = [&](T *shared, const T *x, int64_t key) {
-        if (key <= first)
-            tile_fill<KEYS, D>(shared, x + attention_kv_at(s, b, kv_head, key), s.kv_stride, s.seq - key,
-                               s.head_dim, in.kv_aligned);
-        tile_copies_given();
+        attention_fill<D>(shared, x, in, b, kv_head, key, first);
     };
 #pragma unroll
     for (int n = 0; n < D / 8; n++)
@@ -166,13 +163,12 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS)
                               g.aligned);
         tile_copies_given();
     };
-    const auto facts_of = [&](int n) { /* of a query, in a thread: lse times log2 e, delta */
-                                       const struct query_tile at = tile_of(n);
-                                       const int64_t row = attention_row_at(s, b, at.h, at.first + thread);
-                                       const bool there = thread < QUERIES && at.first + thread < s.seq;
-                                       return there
-                                                  ? make_float2(g.lse[row] * ATTENTION_LOG2_E, delta_in[row])
-                                                  : make_float2(INFINITY, 0.0f);
+    /* of the thread's query: lse times log2 e, delta */
+    const auto facts_of = [&](int n) {
+        const struct query_tile at = tile_of(n);
+        const int64_t row = attention_row_at(s, b, at.h, at.first + thread);
+        if (thread >= QUERIES || at.first + thread >= s.seq) return make_float2(INFINITY, 0.0f);
+        return make_float2(g.lse[row] * ATTENTION_LOG2_E, delta_in[row]);
     };
     const auto keep_facts = [&](float2 facts, int n) {
         if (thread >= QUERIES) return;

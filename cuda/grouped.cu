@@ -3,7 +3,8 @@
  * Where an expert's rows begin is known on the GPU only, so the grid is made for the worst case: every expert
  * may leave one piece of BLOCK rows unfilled. A block finds its expert from the offsets; blocks past the last
  * piece have nothing to do. Rows of x may be read where the tokens stand, so that none is moved beforehand.
- * Each element is summed by one thread in ascending order. */
+ * Each element is summed by one thread in ascending order. cuBLAS's grouped product wants the sizes in the
+ * host's memory, which would be a wait a layer; tests/gpu/grouped_bench.c compares the two. */
 #include "cuda/cuda_operations.cuh"
 #include "cuda/tile.cuh"
 

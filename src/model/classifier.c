@@ -9,9 +9,6 @@
 /* ---- building
  * ------------------------------------------------------------------------------------------------ */
 
-/* Of a slot: before forward, before backward, after it. */
-enum { MARK_START, MARK_MIDDLE, MARK_END, MARKS };
-
 /* One side of the report, and of the gates'. */
 static void take_report(struct classifier *c, bool host, struct arena *arena) {
     struct classifier_report *report = host ? &c->seen : &c->out;
@@ -83,7 +80,7 @@ static moe_status create_report(struct classifier *c, moe_err *err) {
     const int32_t slots = c->limits.slots > 0 ? c->limits.slots : 1;
     struct arena measure = arena_measure();
     take_report(c, true, &measure);
-    moe_try(report_create(&c->report, c->dev, measure.peak, slots, MARKS, err));
+    moe_try(report_create(&c->report, c->dev, measure.peak, slots, REPORT_PASS_MARKS, err));
     view_slot(c, 0);
     c->pending = calloc((size_t)slots, sizeof *c->pending);
     moe_check(c->pending != NULL, err, MOE_ENOMEM, "no memory for %d batches", slots);
@@ -319,13 +316,13 @@ static void give_pass(struct classifier *c, const struct nn_pass *pass, const st
                       int32_t slot) {
     const struct backend *be = c->dev->ops;
     be->pass_begin(c->dev);
-    report_mark(&c->report, slot, MARK_START);
+    report_mark(&c->report, slot, REPORT_START);
     forward(c, pass);
     output_loss(c, batch, 1.0 / (double)batch->step_rows, c->d_mixed);
     balance(c, (double)pass->rows / (double)batch->step_rows);
-    report_mark(&c->report, slot, MARK_MIDDLE);
+    report_mark(&c->report, slot, REPORT_MIDDLE);
     backward(c, pass);
-    report_mark(&c->report, slot, MARK_END);
+    report_mark(&c->report, slot, REPORT_END);
     be->pass_end(c->dev);
 }
 
@@ -361,8 +358,8 @@ static void read_losses(struct classifier *c, int32_t slot, struct classifier_lo
 
 void classifier_read_batch(struct classifier *c, int32_t slot, struct classifier_loss *out_loss) {
     read_losses(c, slot, out_loss);
-    out_loss->forward_seconds = report_seconds(&c->report, slot, MARK_START, MARK_MIDDLE);
-    out_loss->backward_seconds = report_seconds(&c->report, slot, MARK_MIDDLE, MARK_END);
+    out_loss->forward_seconds = report_seconds(&c->report, slot, REPORT_START, REPORT_MIDDLE);
+    out_loss->backward_seconds = report_seconds(&c->report, slot, REPORT_MIDDLE, REPORT_END);
 }
 
 moe_status classifier_train_batch(struct classifier *c, const struct classifier_batch *batch,

@@ -7,9 +7,6 @@
 #include "core/clock.h"
 #include "model/decoder_internal.h"
 
-/* Of a slot: before forward, before backward, after it. */
-enum { MARK_START, MARK_MIDDLE, MARK_END, MARKS };
-
 static void take_report(const struct decoder *d, struct decoder_report *report, struct arena *arena) {
     const int64_t rows = d->limits.max_batch * d->limits.max_seq;
     report->sums = arena_array(arena, double, 3);
@@ -66,7 +63,7 @@ static moe_status create_report(struct decoder *d, moe_err *err) {
     const int32_t slots = d->limits.slots > 0 ? d->limits.slots : 1;
     struct arena measure = arena_measure();
     view_slot(d, &measure);
-    moe_try(report_create(&d->report, d->dev, measure.peak, slots, MARKS, err));
+    moe_try(report_create(&d->report, d->dev, measure.peak, slots, REPORT_PASS_MARKS, err));
     struct arena first = report_slot(&d->report, 0);
     view_slot(d, &first);
     d->pending = calloc((size_t)slots, sizeof *d->pending);
@@ -272,9 +269,9 @@ static struct balance_settings balance_settings_of(const struct decoder *d) {
 static void read_timers(const struct decoder *d, int32_t slot, struct decoder_loss *loss) {
     const struct decoder_pending *p = &d->pending[slot];
     const double forward =
-        p->host_timers ? p->middle - p->start : report_seconds(&d->report, slot, MARK_START, MARK_MIDDLE);
+        p->host_timers ? p->middle - p->start : report_seconds(&d->report, slot, REPORT_START, REPORT_MIDDLE);
     const double backward =
-        p->host_timers ? p->end - p->middle : report_seconds(&d->report, slot, MARK_MIDDLE, MARK_END);
+        p->host_timers ? p->end - p->middle : report_seconds(&d->report, slot, REPORT_MIDDLE, REPORT_END);
     loss->forward_seconds = forward - p->head_backward;
     loss->backward_seconds = backward + p->head_backward;
 }
@@ -289,16 +286,16 @@ static void give_pass(struct decoder *d, const struct nn_pass *pass, const struc
     const struct head_shape head = head_shape_of(d, pass, batch, 1.0 / (double)batch->step_rows);
     const struct balance_settings settings = balance_settings_of(d);
     be->pass_begin(d->dev);
-    report_mark(&d->report, slot, MARK_START);
+    report_mark(&d->report, slot, REPORT_START);
     decoder_forward_body(d, pass);
     be->head_loss(d->dev, d->out.nll, d->out.lse, d->mean_logit, d->out.correct, d->d_normed,
                   params_grad(params, d->parts.head.weight), d->normed,
                   params_weight(params, d->parts.head.weight), d->targets, &head, &pending->head_backward);
-    report_mark(&d->report, slot, MARK_MIDDLE);
+    report_mark(&d->report, slot, REPORT_MIDDLE);
     pending->middle = clock_seconds();
     routing_balance_gradient(&d->routing, d->dev, &settings, pass->rows, weight);
     backward_body(d, pass, weight);
-    report_mark(&d->report, slot, MARK_END);
+    report_mark(&d->report, slot, REPORT_END);
     pending->end = clock_seconds();
     give_sums(d, pass, batch);
     be->pass_end(d->dev);

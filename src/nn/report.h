@@ -10,6 +10,9 @@
 #include "core/arena.h"
 #include "device/backend.h"
 
+/* Marks of a slot that is a pass: before forward, before backward, after it. */
+enum { REPORT_START, REPORT_MIDDLE, REPORT_END, REPORT_PASS_MARKS };
+
 struct report {
     struct device *dev;
     size_t bytes; /* of a slot */

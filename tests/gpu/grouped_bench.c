@@ -3,12 +3,12 @@
  *     grouped_bench [ROUNDS]
  *
  * For the experts of source D's models at full size: TFLOP/s of y = x w^T with rows in expert order, with
- * rows read where the tokens stand, and with rows that are moved first; the same of dx = dy w and dw += dy^T
- * x; and what cublasGemmGroupedBatchedEx makes of them. That function wants the sizes of its groups in the
- * host's memory, which in a training step would cost a wait for the router of every layer; here they are
- * given to it for nothing. It sums no float gradients of bf16 operands, so its dw is in bf16. Medians of
- * ROUNDS (10) bursts. Exit code: 0 all measured and equal; 1 results differ or a call failed; 77 no GPU.
- */
+ * rows read where the tokens stand, and with rows that are moved first; of dx = dy w and of dw += dy^T x,
+ * which is in float; and what cublasGemmGroupedBatchedEx makes of them. That function wants the sizes of its
+ * groups in the host's memory, which in a training step would cost a wait for the router of every layer; here
+ * they are given to it for nothing. Medians of ROUNDS (10) bursts. nan: cuBLAS refuses the product; it must
+ * not refuse the first two. Exit code: 0 all is measured, and results are equal; 1 they differ or a call
+ * failed; 77 no GPU. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,23 +62,25 @@ struct groups {
     int m[MOST_EXPERTS], n[MOST_EXPERTS], k[MOST_EXPERTS];
     int lda[MOST_EXPERTS], ldb[MOST_EXPERTS], ldc[MOST_EXPERTS], one_each[MOST_EXPERTS];
     float alpha[MOST_EXPERTS], beta[MOST_EXPERTS];
+    cudaDataType_t result;
 };
 
 enum product { FORWARD, INPUT, WEIGHTS };
 
-static const void *at(const void *base, int64_t element) {
-    return (const uint16_t *)base + element;
+static const void *at(const void *base, int64_t element, cudaDataType_t type) {
+    return (const char *)base + element * (type == CUDA_R_32F ? 4 : 2);
 }
 
 static void describe(const struct subject *s, enum product product, struct groups *g, const void *left[],
                      const void *right[], const void *result[]) {
     const int in = s->size.in, out = s->size.out;
+    g->result = product == WEIGHTS ? CUDA_R_32F : CUDA_R_16BF;
     for (int e = 0; e < s->size.experts; e++) {
         const int64_t begin = s->host_offsets[e], w = (int64_t)e * in * out;
         const int rows = (int)(s->host_offsets[e + 1] - begin);
         g->one_each[e] = 1;
         g->alpha[e] = 1;
-        g->beta[e] = 0;
+        g->beta[e] = product == WEIGHTS ? 1.0f : 0.0f;
         g->a_op[e] = product == FORWARD ? CUBLAS_OP_T : CUBLAS_OP_N;
         g->b_op[e] = product == WEIGHTS ? CUBLAS_OP_T : CUBLAS_OP_N;
         g->m[e] = product == FORWARD ? out : in;
@@ -87,9 +89,14 @@ static void describe(const struct subject *s, enum product product, struct group
         g->lda[e] = in;
         g->ldb[e] = product == FORWARD ? in : out;
         g->ldc[e] = g->m[e];
-        left[e] = product == WEIGHTS ? at(s->x, begin * in) : at(s->w, w);
-        right[e] = product == FORWARD ? at(s->x, begin * in) : at(s->y, begin * out);
-        result[e] = at(s->other, product == FORWARD ? begin * out : product == INPUT ? begin * in : w);
+        left[e] = product == WEIGHTS ? at(s->x, begin * in, CUDA_R_16BF) : at(s->w, w, CUDA_R_16BF);
+        right[e] =
+            product == FORWARD ? at(s->x, begin * in, CUDA_R_16BF) : at(s->y, begin * out, CUDA_R_16BF);
+        result[e] = at(s->other,
+                       product == FORWARD ? begin * out
+                       : product == INPUT ? begin * in
+                                          : w,
+                       g->result);
     }
 }
 
@@ -105,7 +112,7 @@ static void call_blas(struct subject *s, const struct groups *g) {
     const cublasStatus_t result = cublasGemmGroupedBatchedEx(
         s->blas, g->a_op, g->b_op, g->m, g->n, g->k, g->alpha, (const void *const *)s->left, CUDA_R_16BF,
         g->lda, (const void *const *)s->right, CUDA_R_16BF, g->ldb, g->beta, (void *const *)s->result,
-        CUDA_R_16BF, g->ldc, s->size.experts, g->one_each, CUBLAS_COMPUTE_32F);
+        g->result, g->ldc, s->size.experts, g->one_each, CUBLAS_COMPUTE_32F);
     if (result != CUBLAS_STATUS_SUCCESS) s->failed = true;
 }
 
@@ -183,16 +190,23 @@ static float from_bf16(uint16_t half) {
     return value;
 }
 
-/* Largest difference of two arrays of bf16 over the largest element; infinite if one is not finite. */
-static double difference(struct subject *s, const act_t *a, const act_t *b, int64_t n) {
+static double element(const void *x, int64_t i, bool is_float) {
+    return (double)(is_float ? ((const float *)x)[i] : from_bf16(((const uint16_t *)x)[i]));
+}
+
+/* Largest difference of two arrays, of bf16 or float, over the largest element; infinite if one is not
+ * finite.
+ */
+static double difference(struct subject *s, const void *a, const void *b, int64_t n, bool is_float) {
     const struct backend *be = s->dev->ops;
+    const size_t bytes = (size_t)n * (is_float ? sizeof(float) : sizeof(uint16_t));
     double most = 0, largest = 0;
-    uint16_t *host = malloc((size_t)n * 2 * sizeof *host);
+    char *host = malloc(2 * bytes);
     if (host == NULL) return (double)INFINITY;
-    be->download(s->dev, host, a, (size_t)n * sizeof *host);
-    be->download(s->dev, host + n, b, (size_t)n * sizeof *host);
+    be->download(s->dev, host, a, bytes);
+    be->download(s->dev, host + bytes, b, bytes);
     for (int64_t i = 0; i < n; i++) {
-        const double x = (double)from_bf16(host[i]), y = (double)from_bf16(host[n + i]);
+        const double x = element(host, i, is_float), y = element(host + bytes, i, is_float);
         most = isfinite(x) && isfinite(y) ? fmax(most, fabs(x - y)) : (double)INFINITY;
         largest = fmax(largest, fabs(x));
     }
@@ -202,39 +216,47 @@ static double difference(struct subject *s, const act_t *a, const act_t *b, int6
 
 struct times {
     double forward, in_place, gathered, input, weights;
-    double blas[3];
-    double off; /* difference of the forward and the input product from cuBLAS's */
+    double blas[3]; /* NAN: refused */
+    double off;     /* largest difference from cuBLAS's results */
 };
 
-/* Leaves a product the library refuses as NAN. */
-static moe_status measure_blas(struct subject *s, enum product product, int rounds, double *out_tflops,
-                               moe_err *err) {
+/* cuBLAS's time of a product, and how far its result is from `own` [n]. */
+static moe_status measure_blas(struct subject *s, enum product product, const void *own, int64_t n,
+                               int rounds, struct times *t, moe_err *err) {
     moe_status status = MOE_OK;
     struct groups g;
     const void *left[MOST_EXPERTS], *right[MOST_EXPERTS], *result[MOST_EXPERTS];
+    const bool is_float = product == WEIGHTS;
     describe(s, product, &g, left, right, result);
     give_addresses(s, left, right, result);
+    s->dev->ops->zero(s->dev, s->other, (size_t)n * (is_float ? sizeof(float) : sizeof(uint16_t)));
     moe_try(wait_for_all(s, err));
     call_blas(s, &g);
-    *out_tflops = (double)NAN;
-    if (!s->failed) moe_try(measure(s, call_blas, &g, rounds, out_tflops, err));
-    s->failed = false;
+    if (s->failed && product == WEIGHTS) {
+        s->failed = false;
+        t->blas[product] = (double)NAN;
+        goto out;
+    }
+    moe_try(wait_for_all(s, err));
+    t->off = fmax(t->off, difference(s, own, s->other, n, is_float));
+    moe_try(measure(s, call_blas, &g, rounds, &t->blas[product], err));
 out:
     return status;
 }
 
 static moe_status measure_size(struct subject *s, int rounds, struct times *t, moe_err *err) {
     moe_status status = MOE_OK;
+    const int64_t in = s->size.in, out = s->size.out, weights = s->size.experts * in * out;
     moe_try(measure(s, call_gathered, NULL, rounds, &t->gathered, err)); /* leaves x in expert order */
     moe_try(measure(s, call_in_place, NULL, rounds, &t->in_place, err));
     moe_try(measure(s, call_forward, NULL, rounds, &t->forward, err));
-    moe_try(measure_blas(s, FORWARD, rounds, &t->blas[FORWARD], err));
-    t->off = isnan(t->blas[FORWARD]) ? 0 : difference(s, s->y, s->other, s->rows * s->size.out);
+    moe_try(measure_blas(s, FORWARD, s->y, s->rows * out, rounds, t, err));
     moe_try(measure(s, call_input, NULL, rounds, &t->input, err));
-    moe_try(measure_blas(s, INPUT, rounds, &t->blas[INPUT], err));
-    if (!isnan(t->blas[INPUT])) t->off = fmax(t->off, difference(s, s->dx, s->other, s->rows * s->size.in));
+    moe_try(measure_blas(s, INPUT, s->dx, s->rows * in, rounds, t, err));
     moe_try(measure(s, call_weights, NULL, rounds, &t->weights, err));
-    moe_try(measure_blas(s, WEIGHTS, rounds, &t->blas[WEIGHTS], err));
+    s->dev->ops->zero(s->dev, s->dw, (size_t)weights * sizeof *s->dw);
+    call_weights(s, NULL);
+    moe_try(measure_blas(s, WEIGHTS, s->dw, weights, rounds, t, err));
 out:
     return status;
 }
@@ -318,7 +340,7 @@ static moe_status subject_open(struct subject *s, moe_err *err) {
         {&s->w, weights * act},
         {&s->y, rows * out * act},
         {&s->dx, rows * in * act},
-        {&s->other, largest * act},
+        {&s->other, largest * sizeof(float)},
         {&s->dw, weights * sizeof(float)},
         {&s->offsets, (experts + 1) * sizeof(int32_t)},
         {&s->source, rows * sizeof(int32_t)},
